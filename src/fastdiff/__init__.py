@@ -1,0 +1,18 @@
+"""Derivatives by finite differences: accurate without tuning, with an honest error bar, at compiled speed."""
+
+from typing import TYPE_CHECKING
+
+from .config import show_config
+
+__all__ = ["__version__", "show_config"]
+
+__version__: str
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name == "__version__":  # on demand: looking it up costs more than the rest of the import
+            from importlib.metadata import version
+
+            return version("fastdiff-numerics")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
