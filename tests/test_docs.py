@@ -1,0 +1,31 @@
+"""Protects the examples: everything the docstrings and the README show runs and prints what they say."""
+
+import doctest
+import importlib
+import pkgutil
+from pathlib import Path
+
+import pytest
+
+import fastdiff
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
+MODULES = ["fastdiff", *(m.name for m in pkgutil.walk_packages(fastdiff.__path__, "fastdiff."))]
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_there_is_something_to_run():
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    examples = [len(t.examples) for name in MODULES for t in finder.find(importlib.import_module(name))]
+    assert sum(examples) > 0
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_docstrings(name):
+    result = doctest.testmod(importlib.import_module(name), optionflags=FLAGS)
+    assert result.failed == 0
+
+
+def test_readme():
+    result = doctest.testfile(str(README), module_relative=False, optionflags=FLAGS, encoding="utf-8")
+    assert result.failed == 0
