@@ -46,8 +46,8 @@ class Stencil:
 
     >>> print(Stencil.standard(n=1, accuracy=4))
     derivative 1
-    offset    -2   -1    1     2
-    order 4  1/12 -2/3  2/3 -1/12
+    offset   -2   -1   1    2
+    order 4 1/12 -2/3 2/3 -1/12
     """
 
     n: int
