@@ -90,7 +90,10 @@ class Stencil:
         found = [tables[-1]]
         for order in orders:
             ratio = Fraction(2**order)
-            tables = [_combined(fine, ratio / (ratio - 1), coarse, -1 / (ratio - 1)) for coarse, fine in zip(tables, tables[1:])]
+            tables = [
+                _combined(fine, ratio / (ratio - 1), coarse, -1 / (ratio - 1))
+                for coarse, fine in zip(tables, tables[1:])
+            ]
             found.append(tables[-1])
         offsets = tuple(sorted(set().union(*found)))
         return Stencil(self.n, offsets, tuple(tuple(t.get(o, Fraction(0)) for o in offsets) for t in found))
@@ -98,7 +101,9 @@ class Stencil:
     def pruned(self) -> "Stencil":
         """Without the offsets that no row uses."""
         used = [i for i in range(len(self.offsets)) if any(row[i] for row in self.rows)]
-        return Stencil(self.n, tuple(self.offsets[i] for i in used), tuple(tuple(row[i] for i in used) for row in self.rows))
+        return Stencil(
+            self.n, tuple(self.offsets[i] for i in used), tuple(tuple(row[i] for i in used) for row in self.rows)
+        )
 
     @property
     def symmetric(self) -> bool:
@@ -131,7 +136,9 @@ class Stencil:
         return "\n".join([f"derivative {self.n}", *lines])
 
 
-def _combined(a: dict[Fraction, Fraction], fa: Fraction, b: dict[Fraction, Fraction], fb: Fraction) -> dict[Fraction, Fraction]:
+def _combined(
+    a: dict[Fraction, Fraction], fa: Fraction, b: dict[Fraction, Fraction], fb: Fraction
+) -> dict[Fraction, Fraction]:
     return {t: fa * a.get(t, Fraction(0)) + fb * b.get(t, Fraction(0)) for t in {*a, *b}}
 
 

@@ -14,3 +14,518 @@ def nodes(x: NDArray[float64], h: NDArray[float64], t: float, out: NDArray[float
     """out = x + t*h, two roundings. All of one length; out overlaps no input."""
     np.multiply(h, t, out=out)
     np.add(x, out, out=out)
+
+
+# --- step control; the fields of `state` and the layout of `table` are those of fastdiff.steps ----------------------
+
+_LO, _HI, _SIGMA, _ZEROS, _LEAP, _SHRINK, _PROBED, _ROUNDS, _FLOOR = range(9)
+_PREV_K, _PREV_C1, _PREV_C2, _PREV_VALUE, _PREV_ERROR, _PREV_FLAGS, _FIRST_K = range(9, 16)
+_ERROR, _VALUE, _K, _SPREAD_FIRST, _SPREAD_LEAST, _LAST_VALUE = range(16, 22)
+_STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE = range(22, 26)
+_FIELDS = 26
+_RUNNING, _CONVERGED, _NOT_FINITE_HERE, _NOT_FINITE, _NOT_SMOOTH, _STALLED, _EXHAUSTED = range(7)
+_BAD, _SUSPICIOUS = 1.0, 2.0
+
+_ROUNDS_MAX = 10
+_TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
+_GAIN = 4.5  # log2 of the least growth of h that is worth another round
+_EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
+_PROBE = 12  # a probe for noise looks this many octaves below the step at which f changes by as much as the noise
+_SAFETY = 4.0  # the error bar is this many times the roundoff,
+_SAFETY_TRUNCATION = 2.0  # and this many times the truncation error
+
+_MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
+_HALF = np.int64(0x3FE0000000000000)
+
+
+def start(caps: NDArray[float64], side: int, state: NDArray[float64]) -> None:
+    """A fresh state (fields, lanes, outputs) for lanes with log2 of the largest steps `caps` (3, lanes)."""
+    state[...] = 0.0
+    state[_LO] = -np.inf
+    state[_HI] = (caps[side] + 1.0)[:, None]
+    state[_LEAP] = 4.0
+    state[_SHRINK] = 8.0
+    state[_PREV_K] = np.inf
+    state[_FIRST_K] = -np.inf
+    state[_FLOOR] = np.inf
+    state[_ERROR] = np.inf
+    state[_VALUE] = np.nan
+    state[_SPREAD_LEAST] = np.inf
+    state[_SPREAD_FIRST] = np.inf
+
+
+def _log2(x: NDArray[float64]) -> NDArray[float64]:
+    bits = np.abs(x).view(np.int64)
+    mantissa = ((bits & _MANTISSA) | _HALF).view(float64)
+    return ((bits >> 52) - 1022).astype(float64) + (2.0 * mantissa - 2.0)
+
+
+def _exp2(x: NDArray[float64]) -> NDArray[float64]:
+    """The inverse of the piecewise linear logarithm."""
+    whole = np.floor(x)
+    return _scaled(1.0 + (x - whole), whole)
+
+
+def _power(exponent: NDArray[float64]) -> NDArray[float64]:
+    """2.0**exponent for whole exponents in the normal range."""
+    return ((exponent.astype(np.int64) + 1023) << 52).view(float64)
+
+
+def _scaled(x: NDArray[float64], exponent: NDArray[float64]) -> NDArray[float64]:
+    """x * 2**exponent in three factors, so that no factor leaves the normal range before the product does."""
+    a = np.clip(exponent, -1000.0, 1000.0)
+    b = np.clip(exponent - a, -1000.0, 1000.0)
+    c = np.clip(exponent - a - b, -1000.0, 1000.0)
+    return x * _power(a) * _power(b) * _power(c)
+
+
+class _Table:
+    """The parts of a packed level; see steps.pack."""
+
+    def __init__(self, table: NDArray[float64]) -> None:
+        self.last = last = int(table[0])
+        self.n = int(table[1])
+        self.norm, self.missed, self.no_decay = table[2], table[3], table[4]
+        self.power, self.aim = table[5], table[6]
+        self.has_fallback, self.fallback_missed = bool(table[7]), table[8]
+        self.later = [(table[10 + 2 * i], table[11 + 2 * i]) for i in range(min(int(table[9]), 2))]
+        parts = table[16:].reshape(5 + last, last)
+        self.offsets, self.row, self.fallback, self.norms, self.contamination = parts[:5]
+        self.taylor = parts[5:]
+
+
+class _Spectrum:
+    """What the samples of some lanes say: Taylor coefficients in logarithms, decay, truncation and roundoff.
+
+    All logarithms are of quantities scaled so that the largest sample of the lane lies in [1, 2), times h**n.
+    """
+
+    def __init__(self, t: _Table, c: list[NDArray[float64]], unit: NDArray[float64]) -> None:
+        last, n = t.last, t.n
+        self.unit = lu = _log2(unit)
+        size = [lu, *(_log2(v) for v in c[1:])]
+        noise = [lu, *(lu + t.norms[q - 1] for q in range(1, last + 1))]
+        stands = [lu > lu, *(size[q] > noise[q] + 2.0 for q in range(1, last + 1))]
+        two = stands[2] & (size[2] > size[1]) if last >= 2 else stands[0]
+        decay = np.full(lu.shape, -5000.0)
+        before_top = decay.copy()  # the same without the last coefficient
+        for q in range(2, last + 1):
+            best = np.full(lu.shape, np.inf)
+            for j in range(1, q):
+                best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) / (q - j)), best)
+            counts = stands[q] & (best < np.inf) & ~(two & (q == 2))
+            if q == last:
+                before_top = decay.copy()
+            decay = np.where(counts, np.maximum(decay, best), decay)
+        seen = [lu, *(np.maximum(size[q], noise[q]) for q in range(1, last + 1))]
+        slope = np.minimum(np.maximum(decay, -26.0), 2.0)
+        below = seen[last - 1] if last > 1 else seen[last]
+        following = np.maximum(seen[last], below + slope) + slope
+        truncation = t.missed + following
+        for q in range(n + 1, last + 1):
+            truncation = np.maximum(truncation, t.contamination[q - 1] + seen[q])
+        self.size, self.stands, self.two, self.seen = size, stands, two, seen
+        self.decay, self.slope, self.following = decay, slope, following
+        self.truncation = truncation
+        self.roundoff = lu + t.norm
+        self.bad = decay > t.no_decay
+        # the coefficient above which a lower one predicts the top: what exceeds that may be noise
+        gap = np.where(stands[2], size[2] - size[1], -20.0) if last >= 2 else lu
+        if last >= 3:
+            first = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
+            second = np.maximum(size[last - 1], size[last - 2]) + 2.0 * gap
+            predicted = np.where(before_top > -4000.0, first, second)
+            excess = size[last] > predicted + 2.0
+            self.unexplained = np.where(excess, size[last] - t.norms[last - 1] + t.norm, -5000.0)
+        else:
+            self.unexplained = np.full(lu.shape, -5000.0)
+        # how far h could grow until the coefficient that the aimed level misses reaches the roundoff
+        top = seen[1]
+        for q in range(2, n + 1):
+            top = np.maximum(top, seen[q])
+        loose = np.maximum(decay, -40.0)
+        for q in (2, 3):
+            if q <= last:
+                loose = np.where(stands[q], loose, np.maximum(loose, (noise[q] - top) / (q - 1)))
+        power = int(t.power)
+        if power <= last:
+            reached = seen[power]
+        else:
+            reached = np.full(lu.shape, np.inf)
+            for q in range(2, last + 1):
+                reached = np.minimum(reached, seen[q] + loose * (power - q))
+        self.growth = (self.roundoff - (t.aim + reached)) / power
+        # each size in units of the noise, whatever the row's norm
+        self.level = [lu, *(size[q] - t.norms[q - 1] - lu for q in range(1, last + 1))]
+        self.plateau = np.maximum(self.level[last], self.level[last - 1]) if last > 1 else self.level[last]
+        highest = np.zeros(lu.shape)
+        for q in range(1, last + 1):
+            highest = np.where(stands[q], float(q), highest)
+        self.highest = highest
+
+    def flat(self, t: _Table) -> NDArray[np.bool_]:
+        """Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's."""
+        last, n = t.last, t.n
+        level = self.level
+        if last < 4:
+            return np.zeros(self.unit.shape, bool)
+        apart = level[n] - self.plateau > 3.0
+        if last == 5:
+            near = np.abs(self.plateau - level[3]) < 4.0
+            return (self.plateau > 4.0) & apart & near & (self.plateau - level[2] > -4.0)
+        return (level[last] > 4.0) & apart & (level[last] - level[last - 2] > -4.0)
+
+
+def control(
+    table: NDArray[float64],
+    samples: NDArray[float64],
+    eps: float,
+    scale: NDArray[float64],
+    k: NDArray[float64],
+    k_unit: NDArray[float64],
+    k_least: NDArray[float64],
+    caps: NDArray[float64],
+    side: int,
+    level: int,
+    state: NDArray[float64],
+) -> None:
+    """Judges samples (nodes, lanes, outputs) taken at steps 2**k and updates the state of every running element.
+
+    Afterwards an element is done (status), or says which step, level and side it wants next. Per lane: `scale` the size
+    of x along it, `k_unit` log2 of the step where the scale of x is one, `k_least` and `caps[side]` the bounds of k.
+    """
+    lane, output = np.nonzero(state[_STATUS] == _RUNNING)
+    if lane.size:
+        s = state[:, lane, output]
+        _control(
+            _Table(table), samples[:, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
+            caps[:, lane], side, level, s,
+        )  # fmt: skip
+        state[:, lane, output] = s
+
+
+def _control(
+    t: _Table,
+    f: NDArray[float64],
+    eps: float,
+    scale: NDArray[float64],
+    k: NDArray[float64],
+    k_unit: NDArray[float64],
+    k_least: NDArray[float64],
+    caps: NDArray[float64],
+    side: int,
+    level: int,
+    s: NDArray[float64],
+) -> None:
+    last, n = t.last, t.n
+    base = level == 0
+    s[_WANT_LEVEL], s[_WANT_SIDE] = 0.0, float(side)
+    if base:
+        s[_ROUNDS] += 1.0
+
+    finite = np.isfinite(f).all(axis=0)
+    here = np.isfinite(f[0])
+    live = finite.copy()  # the elements that the rest of this function is about
+
+    # Samples scaled by a power of two so that the largest lies in [1, 2), the point's own subtracted.
+    largest = np.abs(np.where(finite, f, 0.0)).max(axis=0)
+    exponent = np.clip(((largest.view(np.int64) >> 52) - 1023).astype(float64), -1000.0, 1000.0)
+    factor = _power(-exponent)
+    safe = np.where(finite, f, 0.0)
+    centre = safe[0] * factor
+    d = [centre, *(safe[i] * factor - centre for i in range(1, last + 1))]
+    roundoff = np.maximum(eps * (largest * factor), 5e-324 * factor)
+
+    if not finite.all():
+        _not_finite(t, f, here, finite, k, k_least, caps, side, base, s)
+
+    zero = finite.copy()
+    for v in d[1:]:
+        zero &= v == 0.0
+    quiet = zero & ~((s[_PREV_FLAGS] >= _SUSPICIOUS) & (s[_PREV_K] < np.inf)) & base
+    if quiet.any():
+        _no_difference(t, quiet, exponent, roundoff, k, k_unit, s)
+        live &= ~quiet
+    if not live.any():
+        return
+
+    c = [centre]
+    for q in range(last):
+        total = t.taylor[q][0] * d[1]
+        for i in range(1, last):
+            total = total + t.taylor[q][i] * d[i + 1]
+        c.append(total)
+    total = t.row[0] * d[1]
+    for i in range(1, last):
+        total = total + t.row[i] * d[i + 1]
+
+    unscale = exponent - n * k
+    if base:
+        noisy = _compare(t, c, d, total, zero, live, exponent, roundoff, unscale, k, caps[side], s)
+        live &= ~noisy
+    unit = np.maximum(roundoff, s[_SIGMA] * factor)
+    spectrum = _Spectrum(t, c, unit)
+    suspicious = np.zeros(k.shape, bool)
+    if base:
+        flat = spectrum.flat(t)
+        suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] == 0.0)
+        heard = flat & ~suspicious & live
+        if heard.any():
+            sigma = np.maximum(unit, 0.7 * _exp2(spectrum.plateau + spectrum.unit))
+            unit = np.where(heard, sigma, unit)
+            s[_SIGMA] = np.where(heard, np.maximum(s[_SIGMA], sigma * _power(exponent)), s[_SIGMA])
+            spectrum = _Spectrum(t, c, unit)
+    lu = spectrum.unit
+
+    estimate = total
+    if t.has_fallback:
+        spare = t.fallback[0] * d[1]
+        for i in range(1, last):
+            spare = spare + t.fallback[i] * d[i + 1]
+        estimate = np.where(t.fallback_missed * np.abs(c[last]) <= unit, spare, total)
+    value = _scaled(estimate, unscale)
+
+    # Nodes that would bring the truncation error below the roundoff, if one of the next levels would.
+    excess = spectrum.truncation - spectrum.roundoff
+    tolerance = _TOLERANCE if not t.later else (0.0 if base else _TOLERANCE)
+    extend = np.zeros(k.shape, bool)
+    for more, missed in t.later:
+        slack = _TOLERANCE + (1.0 if more == 1.0 else 0.0)
+        reach = missed + spectrum.following + more * spectrum.slope <= spectrum.roundoff + slack
+        extend |= reach
+    extend &= (excess > tolerance) & ~spectrum.bad & ~suspicious
+
+    # The error bar.
+    truncation = _exp2(spectrum.truncation + unscale)
+    floor = _exp2(spectrum.roundoff + unscale)
+    size = np.maximum(_scaled(largest * factor, exponent), 5e-324)
+    condition = np.minimum(scale * np.abs(value if n == 1 else 0.0 * value) / size, 1e12)
+    error = _SAFETY * floor * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
+    error = error + _SAFETY_TRUNCATION * truncation
+    error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.unexplained + unscale))
+    if n == 1:
+        spread = np.zeros(k.shape)
+        for i in range(1, last + 1):
+            spread = np.maximum(spread, np.abs(d[i] / t.offsets[i - 1] - estimate))
+        spread = _scaled(spread, unscale)
+    else:
+        spread = np.full(k.shape, np.inf)
+    rough = live & spectrum.bad
+    s[_SPREAD_LEAST] = np.where(
+        rough & (s[_SPREAD_FIRST] < np.inf), np.minimum(s[_SPREAD_LEAST], spread), s[_SPREAD_LEAST]
+    )
+    s[_SPREAD_FIRST] = np.where(rough & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
+    error = np.where(spectrum.bad, np.maximum(error, spread), error)
+    error = np.where(np.isnan(value) | np.isnan(error), np.inf, error)
+
+    s[_FLOOR] = np.where(live & (s[_FLOOR] == np.inf), floor, s[_FLOOR])
+    known = live & (s[_SIGMA] > 0.0) & (s[_ERROR] < np.inf)
+    if known.any():
+        least = _SAFETY * s[_SIGMA] * _exp2(t.norm - n * np.where(known, s[_K], 0.0))
+        s[_ERROR] = np.where(known, np.maximum(s[_ERROR], least), s[_ERROR])
+    better = live & (error < s[_ERROR])
+    s[_ERROR] = np.where(better, error, s[_ERROR])
+    s[_VALUE] = np.where(better, value, s[_VALUE])
+    s[_K] = np.where(better, k, s[_K])
+    s[_LAST_VALUE] = np.where(live, value, s[_LAST_VALUE])
+    if base:
+        s[_PREV_K] = np.where(live, k, s[_PREV_K])
+        s[_PREV_C1] = np.where(live, _scaled(c[last - 1], exponent), s[_PREV_C1])
+        s[_PREV_C2] = np.where(live, _scaled(c[last], exponent), s[_PREV_C2])
+        s[_PREV_VALUE] = np.where(live, value, s[_PREV_VALUE])
+        s[_PREV_ERROR] = np.where(live, error, s[_PREV_ERROR])
+        flags = np.where(spectrum.bad, _BAD, 0.0) + np.where(suspicious, _SUSPICIOUS, 0.0)
+        s[_PREV_FLAGS] = np.where(live, flags, s[_PREV_FLAGS])
+        s[_FIRST_K] = np.where(live, np.maximum(s[_FIRST_K], k), s[_FIRST_K])
+
+    # The verdict.
+    extend &= live
+    s[_WANT_LEVEL] = np.where(extend, float(level + 1), s[_WANT_LEVEL])
+    s[_WANT_K] = np.where(extend, k, s[_WANT_K])
+    nought = (np.abs(value) <= error) & (error <= s[_FLOOR]) & (s[_ROUNDS] > 1.0)
+    settled = live & ~extend & ((excess <= tolerance) | nought) & ~spectrum.bad & ~suspicious
+    s[_LO] = np.where(settled, np.maximum(s[_LO], k), s[_LO])
+    strength = np.where(spectrum.two, spectrum.size[2] if last >= 2 else lu, spectrum.size[1])
+    start_at = np.where(spectrum.two, 2.0, 1.0)
+    strength = np.maximum(strength - np.where(s[_SIGMA] <= roundoff * _power(exponent), _log2(roundoff), lu), 0.0)
+    highest = spectrum.highest
+    steps = np.maximum(highest + 1.0 - start_at, 1.0)
+    hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) / t.power
+    hopeful = np.where(highest < start_at, 8.0, np.where(highest < t.power, hopeful, 0.0))
+    hopeful = np.where(highest <= n + 1.0, np.maximum(hopeful, _EXPLORE), hopeful)
+    growth = np.minimum(np.floor(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0))), 24.0)
+    exact = spectrum.roundoff - spectrum.size[n] <= -49.0
+    grow = settled & base & (growth >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
+    up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
+    up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
+    s[_WANT_K] = np.where(grow, up, s[_WANT_K])
+    s[_STATUS] = np.where(settled & ~grow, float(_CONVERGED), s[_STATUS])
+
+    shrink = live & ~settled & ~extend
+    s[_HI] = np.where(shrink, np.minimum(s[_HI], k), s[_HI])
+    probe = shrink & suspicious
+    s[_PROBED] = np.where(probe, 1.0, s[_PROBED])
+    power = float(last + 1) if level or not t.later else t.power
+    short = t.aim + spectrum.following + spectrum.slope if base and t.later else spectrum.truncation
+    fall = np.maximum(np.ceil((short - spectrum.roundoff) / power), 2.0)
+    fall = np.where(spectrum.bad, s[_SHRINK], fall)
+    s[_SHRINK] = np.where(shrink & ~suspicious & spectrum.bad, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
+    to_noise = np.floor((spectrum.plateau + lu) - (spectrum.size[n] - n * k) / n * 1.0) if n == 1 else k - 12.0
+    down = np.where(probe, to_noise - _PROBE if n == 1 else to_noise, k - fall)
+    _shrunk(shrink, down, k, k_least, s)
+    _give_up(s)
+
+
+def _not_finite(
+    t: _Table,
+    f: NDArray[float64],
+    here: NDArray[np.bool_],
+    finite: NDArray[np.bool_],
+    k: NDArray[float64],
+    k_least: NDArray[float64],
+    caps: NDArray[float64],
+    side: int,
+    base: bool,
+    s: NDArray[float64],
+) -> None:
+    """Turn to the side where f is finite; come closer where neither is."""
+    s[_STATUS] = np.where(here, s[_STATUS], float(_NOT_FINITE_HERE))
+    off = here & ~finite
+    s[_HI] = np.where(off, np.minimum(s[_HI], k), s[_HI])
+    right, left = np.ones(k.shape, bool), np.ones(k.shape, bool)
+    for i in range(1, t.last + 1):
+        good = np.isfinite(f[i])
+        if t.offsets[i - 1] > 0:
+            right &= good
+        else:
+            left &= good
+    turn = off & (right != left) & (side == 0) & base
+    s[_WANT_SIDE] = np.where(turn, np.where(right, 1.0, -1.0), s[_WANT_SIDE])
+    turned_cap = np.where(right, caps[1], caps[2])
+    s[_WANT_K] = np.where(turn, np.minimum(k, turned_cap), s[_WANT_K])
+    s[_PREV_K] = np.where(turn, np.inf, s[_PREV_K])
+    s[_FIRST_K] = np.where(turn, -np.inf, s[_FIRST_K])
+    closer = off & ~turn
+    _shrunk(closer, k - (s[_LEAP] if base else 2.0), k, k_least, s)
+    if base:
+        s[_LEAP] = np.where(closer, 2.0 * s[_LEAP], s[_LEAP])
+    ended = closer & ((s[_STATUS] == _STALLED) | (s[_ROUNDS] >= _ROUNDS_MAX))
+    s[_STATUS] = np.where(ended & (s[_ERROR] == np.inf), float(_NOT_FINITE), s[_STATUS])
+    _give_up(s)
+
+
+def _no_difference(
+    t: _Table,
+    quiet: NDArray[np.bool_],
+    exponent: NDArray[float64],
+    roundoff: NDArray[float64],
+    k: NDArray[float64],
+    k_unit: NDArray[float64],
+    s: NDArray[float64],
+) -> None:
+    """Samples that are all equal: h is too small, until a second, much larger one shows the same."""
+    s[_LO] = np.where(quiet, np.maximum(s[_LO], k), s[_LO])
+    s[_ZEROS] = np.where(quiet, s[_ZEROS] + 1.0, s[_ZEROS])
+    error = _exp2(_log2(roundoff) + t.norm + (exponent - t.n * k))
+    error = np.where(roundoff * _power(exponent) == 0.0, 0.0, error)
+    better = quiet & ((s[_ERROR] == np.inf) | (s[_VALUE] == 0.0))
+    s[_ERROR] = np.where(better, np.minimum(s[_ERROR], error), s[_ERROR])
+    s[_VALUE] = np.where(better, 0.0, s[_VALUE])
+    s[_K] = np.where(better, k, s[_K])
+    s[_LAST_VALUE] = np.where(quiet, 0.0, s[_LAST_VALUE])
+    up = np.where(k < k_unit, np.maximum(k + 12.0, k_unit), k + 8.0)
+    up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
+    believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k))
+    s[_STATUS] = np.where(believed, float(_CONVERGED), s[_STATUS])
+    s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
+    _give_up(s)
+
+
+def _compare(
+    t: _Table,
+    c: list[NDArray[float64]],
+    d: list[NDArray[float64]],
+    total: NDArray[float64],
+    zero: NDArray[np.bool_],
+    live: NDArray[np.bool_],
+    exponent: NDArray[float64],
+    roundoff: NDArray[float64],
+    unscale: NDArray[float64],
+    k: NDArray[float64],
+    cap: NDArray[float64],
+    s: NDArray[float64],
+) -> NDArray[np.bool_]:
+    """What this round and the one before at a larger step say of the noise in f, into sigma.
+
+    True where a probe found noise: the element starts again from its first step, knowing it.
+    """
+    last = t.last
+    fell = s[_PREV_K] - k
+    compared = live & (s[_PREV_K] < np.inf) & (fell >= 2.0)
+    if not compared.any():
+        return np.zeros(k.shape, bool)
+    fell = np.where(compared, fell, 2.0)
+    then = [s[_PREV_C1], s[_PREV_C2]]
+    now = [_scaled(c[last - 1], exponent), _scaled(c[last], exponent)]
+    unnorm = [_exp2(0.0 * k - t.norms[last - 2]), _exp2(0.0 * k - t.norms[last - 1])]
+    top = np.maximum(np.abs(now[0]) * unnorm[0], np.abs(now[1]) * unnorm[1])
+    top_then = np.maximum(np.abs(then[0]) * unnorm[0], np.abs(then[1]) * unnorm[1])
+
+    probed = compared & (s[_PREV_FLAGS] >= _SUSPICIOUS) & (fell >= 8.0)
+    noisy = probed & ((8.0 * top >= top_then) | zero)
+    mean = d[1]
+    for v in d[2:]:
+        mean = mean + v
+    mean = mean / (last + 1)
+    square = mean * mean
+    for v in d[1:]:
+        square = square + (v - mean) * (v - mean)
+    heard = np.maximum(_scaled(np.sqrt(square / last), exponent), 0.125 * top_then)
+    s[_SIGMA] = np.where(noisy, np.maximum(s[_SIGMA], heard), s[_SIGMA])
+
+    value = _scaled(total, unscale)
+    least = _exp2(_log2(roundoff) + t.norm + unscale)
+    calm = (s[_PREV_FLAGS] == 0.0) & (s[_PREV_ERROR] <= 0.015625 * np.abs(s[_PREV_VALUE]))
+    calm &= np.abs(value - s[_PREV_VALUE]) <= 8.0 * (s[_PREV_ERROR] + least)
+    for i, q in enumerate((last - 1, last)):
+        expected = _scaled(then[i], -q * fell)
+        extra = np.abs(now[i] - expected)
+        ratio = _log2(then[i]) - _log2(now[i])
+        kink = (ratio > 0.5 * fell + 2.0) & (ratio < 2.5 * fell)  # falls like h or h**2: structure, not noise
+        noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink
+        s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], 0.7 * extra * unnorm[i]), s[_SIGMA])
+
+    s[_WANT_K] = np.where(noisy, s[_FIRST_K], s[_WANT_K])
+    s[_LO] = np.where(noisy, -np.inf, s[_LO])
+    s[_HI] = np.where(noisy, cap + 1.0, s[_HI])
+    s[_PREV_K] = np.where(noisy, np.inf, s[_PREV_K])
+    s[_ERROR] = np.where(noisy, np.inf, s[_ERROR])
+    return noisy
+
+
+def _shrunk(
+    who: NDArray[np.bool_],
+    down: NDArray[float64],
+    k: NDArray[float64],
+    k_least: NDArray[float64],
+    s: NDArray[float64],
+) -> None:
+    """Ask for the smaller step, inside the bracket; where there is none left, stop."""
+    down = np.maximum(down, k_least)
+    down = np.where(down <= s[_LO], np.ceil((k + s[_LO]) / 2.0), down)
+    stuck = who & ((down <= s[_LO]) | (down >= k))
+    s[_STATUS] = np.where(stuck, float(_STALLED), s[_STATUS])
+    s[_WANT_K] = np.where(who, down, s[_WANT_K])
+
+
+def _give_up(s: NDArray[float64]) -> None:
+    """End what has had all its rounds, and widen the error bar of what ends without convergence."""
+    late = (s[_STATUS] == _RUNNING) & (s[_ROUNDS] >= _ROUNDS_MAX) & (s[_WANT_LEVEL] == 0.0)
+    s[_STATUS] = np.where(late, float(_EXHAUSTED), s[_STATUS])
+    failed = (s[_STATUS] == _STALLED) | (s[_STATUS] == _EXHAUSTED)
+    rough = failed & (s[_PREV_FLAGS] >= _BAD) & (s[_PREV_FLAGS] != _SUSPICIOUS)
+    apart = np.abs(s[_LAST_VALUE] - s[_VALUE])
+    s[_ERROR] = np.where(failed, np.maximum(s[_ERROR], np.where(np.isnan(apart), np.inf, apart)), s[_ERROR])
+    grows = failed & (s[_SPREAD_LEAST] < np.inf) & (s[_SPREAD_LEAST] > 1.5 * s[_SPREAD_FIRST])
+    s[_ERROR] = np.where(grows, np.inf, s[_ERROR])
+    s[_STATUS] = np.where(rough, float(_NOT_SMOOTH), s[_STATUS])

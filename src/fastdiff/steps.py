@@ -1,0 +1,243 @@
+"""Step control: where a lane starts, the tables that its control reads, and what its verdict means.
+
+The control itself is the kernel `control` (csrc/control.c, and the same in kernels/_numpy.py). It looks at the Taylor
+coefficients c_1, c_2, ... of the polynomial through a lane's samples, scaled by powers of the step h. Where h suits the
+function they fall geometrically down to the roundoff of the samples. From that one picture follow
+
+- the truncation error: the first coefficient that the stencil does not resolve, extrapolated from those it does;
+- the roundoff: the unit roundoff of f times the largest sample times the norm of the weights;
+- noise: high coefficients that stand above roundoff and do not fall, neither along the row nor with h;
+- the next step: the power of two at which truncation and roundoff would meet;
+- the verdict "not smooth": no decay at any step.
+
+All of it is done in logarithms to base two that are cut to piecewise linear ones, so that compiled and NumPy kernels
+agree to the last bit.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cache
+from math import factorial, frexp, sqrt
+
+import numpy as np
+from numpy import float64
+from numpy.typing import NDArray
+
+from .stencils import Row, Stencil, moment, rounded, taylor_rows
+
+# Fields of the state of one lane and output, in the order in which the kernels keep them.
+FIELDS = (
+    "lo hi sigma zeros leap shrink probed rounds floor "  # bracket of log2 h, noise, counters, roundoff at the start
+    "prev_k prev_c1 prev_c2 prev_value prev_error prev_flags first_k "  # the last round, for comparison
+    "error value k spread_first spread_least last_value "  # the best estimate so far
+    "status want_k want_level want_side"
+).split()
+FIELD = {name: i for i, name in enumerate(FIELDS)}
+
+# Values of "status".
+RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED = range(7)
+REASONS = {
+    CONVERGED: "",
+    NOT_FINITE_HERE: "f is not finite at x",
+    NOT_FINITE: "f is not finite on either side of x at any step tried",
+    NOT_SMOOTH: "no step gives samples that look smooth: a kink, a jump, the edge of the domain, or noise as large as f's change",
+    STALLED: "no step balances truncation error and roundoff",
+    EXHAUSTED: "the error was still falling after the last round",
+}
+
+SMALLEST = -1060  # exponents of steps stay inside the normal range with room for offsets
+LARGEST = 1000
+_ABSENT = -5000.0  # log2 of a contamination that is exactly zero
+
+
+def log2(x: float) -> float:
+    """The piecewise linear logarithm of the kernels."""
+    mantissa, exponent = frexp(abs(x))
+    return exponent + (2 * mantissa - 2) if x else _ABSENT
+
+
+@dataclass(frozen=True)
+class Level:
+    """One set of nodes and all that the control needs to know of it. `offsets[0]` is 0, the point itself."""
+
+    n: int
+    offsets: tuple[float, ...]
+    table: NDArray[float64]  # see `pack`
+
+    @property
+    def size(self) -> int:
+        return len(self.offsets)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """What lanes of one kind run through: nodes by side (0 central, +1 forward, -1 backward) and level of refinement."""
+
+    n: int
+    levels: dict[int, tuple[Level, ...]]
+    first_side: int
+
+    @property
+    def unit(self) -> int:
+        """log2 of the first step where the scale of f along the lane is one: a little below the best step there."""
+        aimed_power, missed = self.levels[self.first_side][0].table[5:7]
+        return round((-52.0 - float(missed)) / float(aimed_power) - 0.6)
+
+
+@cache
+def scheme(n: int, method: str, accuracy: int | None, richardson: int | None) -> Scheme:
+    """The node sets for the n-th derivative; see `Stencil` for the meaning of accuracy and richardson."""
+    sides = {+1: _one_sided(n, accuracy), -1: _one_sided(n, accuracy, -1)}
+    if method == "central":
+        sides[0] = _central(n, accuracy, richardson)
+    elif richardson:
+        sign = 1 if method == "forward" else -1
+        sides[sign] = _extrapolated(Stencil.standard(n, accuracy, method).richardson(richardson))
+    return Scheme(n, sides, {"central": 0, "forward": 1, "backward": -1}[method])
+
+
+def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Level, ...]:
+    if richardson:
+        return _extrapolated(Stencil.standard(n, accuracy, "central").richardson(richardson))
+    if accuracy is not None:
+        value = Stencil.standard(n, accuracy, "central")
+        reach = max(int(max(value.offsets)), (n + 1) // 2 + 1)
+        return _levels(n, [_pairs(range(1, reach + 1))], value)
+    # Five points, a sixth, a seventh: most functions are settled by the first five or six of them.
+    base = _pairs(range(1, (n + 1) // 2 + 2))
+    far = (n + 1) // 2 + 3
+    if n == 1:
+        return _levels(n, [base, [*base, far], [*base, far, -far]])
+    return _levels(n, [base, [*base, -far, far]])
+
+
+def _one_sided(n: int, accuracy: int | None, sign: int = 1) -> tuple[Level, ...]:
+    if accuracy is not None:
+        value = Stencil.standard(n, accuracy, "forward" if sign > 0 else "backward")
+        return _levels(n, [[sign * i for i in range(1, max(n + accuracy, n + 4))]], value)
+    return _levels(n, [[sign * i for i in (*range(1, n + 4), n + 5)]])
+
+
+def _extrapolated(stencil: Stencil) -> tuple[Level, ...]:
+    finest = min(abs(t) for t in stencil.offsets if t)
+    whole = Stencil(
+        stencil.n,
+        tuple(t / finest for t in stencil.offsets),
+        tuple(tuple(w * finest**stencil.n for w in row) for row in stencil.rows),
+    )
+    return _levels(stencil.n, [sorted((t for t in whole.offsets if t), key=lambda t: (abs(t), t))], whole)
+
+
+def _pairs(distances: Sequence[int]) -> list[int]:
+    return [sign * i for i in distances for sign in (-1, 1)]
+
+
+def _levels(n: int, sets: Sequence[Sequence[Fraction | int]], value: Stencil | None = None) -> tuple[Level, ...]:
+    nodes = [(Fraction(0), *map(Fraction, offsets)) for offsets in sets]
+    rows = [_value_row(n, offsets, value) for offsets in nodes]
+    target = 1 if len(nodes) > 2 else 0  # the level that the next step is aimed at
+    aim = _first_missed(nodes[target], rows[target], n)
+    packed = []
+    for i, (offsets, row) in enumerate(zip(nodes, rows)):
+        symmetric = {-t for t in offsets} == set(offsets)
+        fallback = rows[i - 1] if i and not symmetric else None
+        later = [(len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j])) for j in range(i + 1, len(nodes))]
+        packed.append(Level(n, tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim)))
+    return tuple(packed)
+
+
+def _value_row(n: int, offsets: Row, value: Stencil | None) -> Row:
+    if value is None:
+        return tuple(factorial(n) * w for w in taylor_rows(offsets)[n])
+    best = dict(zip(value.offsets, value.rows[-1]))
+    return tuple(best.get(t, Fraction(0)) for t in offsets)
+
+
+def _norm(row: Row) -> float:
+    return log2(sqrt(sum(float(w) ** 2 for w in row)))
+
+
+def _missed(offsets: Row, row: Row) -> float:
+    """log2 of what the row makes of the first power of t that the nodes cannot resolve, or of the next ones, which are
+    taken to be smaller by four each."""
+    m = len(offsets)
+    return log2(float(max(abs(moment(offsets, row, m + i)) / 4**i for i in range(3))))
+
+
+def _first_missed(offsets: Row, row: Row, n: int) -> tuple[int, float]:
+    """The first power of t beyond n that the row does not cancel, and log2 of what it makes of it."""
+    p = n + 1
+    while moment(offsets, row, p) == 0:
+        p += 1
+    return p, log2(float(moment(offsets, row, p)))
+
+
+MAX_NODES = 40
+HEADER = 16  # numbers before the arrays of a packed level
+
+
+def pack(
+    n: int,
+    offsets: Row,
+    row: Row,
+    fallback: Row | None,
+    later: Sequence[tuple[int, float]],
+    aim: tuple[int, float],
+) -> NDArray[float64]:
+    """A level as the flat table that the kernels read. With m nodes and M = m - 1:
+
+    0 M, 1 n, 2 log2 norm of the value row, 3 log2 of what it misses beyond M, 4 log2 of the decay that counts as none,
+    5 and 6 the power of t that the aimed level misses and log2 of what it makes of it, 7 whether there is a fallback
+    row, 8 what that makes of t**M, 9 how many levels follow, 10 to 13 for the next two of them the nodes they add and
+    log2 of what they miss; then, each [1..M] as the point itself has offset 0 and is subtracted from the samples:
+    offsets, value row, fallback row, log2 norms of the Taylor rows, log2 of what the value row makes of t**q, and the
+    Taylor rows themselves [M][M].
+
+    The fallback is the symmetric row of the level before: exact on even functions, and preferred where the difference
+    to the value row is roundoff.
+    """
+    m = len(offsets)
+    last = m - 1
+    if m > MAX_NODES:
+        raise ValueError(f"this derivative takes {m} points at once; at most {MAX_NODES} are supported")
+    taylor = taylor_rows(offsets)
+    norms = [_norm(taylor[q]) for q in range(1, m)]
+    spare = fallback or ()
+    before = offsets[: len(spare)]
+    header = [
+        last,
+        n,
+        _norm(row),
+        _missed(offsets, row),
+        (norms[-1] - norms[0]) / (last - 1) - 0.7 if last > 1 else 2.0,
+    ]
+    header += [*aim, float(fallback is not None), abs(float(moment(before, spare, last))), len(later)]
+    header += [v for pair in [*later, (0, 0.0), (0, 0.0)][:2] for v in pair]
+    header += [0.0] * (HEADER - len(header))
+    arrays = [
+        rounded(offsets[1:]),
+        rounded(row[1:]),
+        rounded([*spare[1:], *[Fraction(0)] * (m - max(len(spare), 1))]),
+        norms,
+        [log2(float(moment(offsets, row, q))) if q > n else _ABSENT for q in range(1, m)],
+        *(rounded(taylor[q][1:]) for q in range(1, m)),
+    ]
+    return np.array(header + [v for array in arrays for v in array], dtype=float64)
+
+
+def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
+    """log2 of the first step for lanes whose point has the given scale (the size of x along the lane; 0 counts as 1)."""
+    exponent = np.where(scale == 0, 0.0, np.frexp(scale)[1] - 1.0)
+    return np.clip(exponent + unit, SMALLEST, LARGEST)
+
+
+def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:
+    """log2 of the least step that leaves a few bits of difference between x and its neighbours."""
+    return np.where(scale == 0, float(SMALLEST), np.maximum(np.frexp(scale)[1] - 50.0, SMALLEST))
+
+
+def thumb_exponent(scale: NDArray[float64], n: int, order: int, eps: float) -> NDArray[float64]:
+    """log2 of the rule-of-thumb step: eps**(1/(n + order)) times the scale of x, at least that of 1."""
+    exponent = np.frexp(np.maximum(scale, 1.0))[1] - 1.0
+    return exponent + round(float(np.log2(eps)) / (n + order))
