@@ -36,14 +36,19 @@ FIELDS = (
 FIELD = {name: i for i, name in enumerate(FIELDS)}
 
 # Values of "status".
-RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED = range(7)
+RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED, NO_ROOM, TOO_COARSE, NOT_ANALYTIC = (
+    range(10)
+)
 REASONS = {
     CONVERGED: "",
     NOT_FINITE_HERE: "f is not finite at x",
-    NOT_FINITE: "f is not finite on either side of x at any step tried",
+    NOT_FINITE: "f is not finite at points that the stencil needs",
     NOT_SMOOTH: "no step gives samples that look smooth: a kink, a jump, the edge of the domain, or noise as large as f's change",
     STALLED: "no step balances truncation error and roundoff",
     EXHAUSTED: "the error was still falling after the last round",
+    NO_ROOM: "the bounds leave no room for a step",
+    TOO_COARSE: "the given step is too large for f: a stencil of higher order gives something else",
+    NOT_ANALYTIC: "the complex step contradicts a real difference: f is not analytic, or noisy",
 }
 
 SMALLEST = -1060  # exponents of steps stay inside the normal range with room for offsets
@@ -97,6 +102,27 @@ def scheme(n: int, method: str, accuracy: int | None, richardson: int | None) ->
     return Scheme(n, sides, {"central": 0, "forward": 1, "backward": -1}[method])
 
 
+@dataclass(frozen=True)
+class Plain:
+    """Textbook stencils by side, each with one of higher order that tells its error."""
+
+    n: int
+    stencils: dict[int, tuple[Stencil, Stencil]]
+    first_side: int
+
+
+@cache
+def plain(n: int, method: str, accuracy: int | None, richardson: int | None) -> Plain:
+    """The stencils for one round at a given step; to the sides for lanes that bounds cut off."""
+    stencils = {}
+    for side, name in ((0, "central"), (1, "forward"), (-1, "backward")):
+        stencil = Stencil.standard(n, accuracy, name)
+        if name == method and richardson:
+            stencil = stencil.richardson(richardson)
+        stencils[side] = (stencil, Stencil.standard(n, stencil.order + 2, name))
+    return Plain(n, stencils, {"central": 0, "forward": 1, "backward": -1}[method])
+
+
 def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Level, ...]:
     if richardson:
         return _extrapolated(Stencil.standard(n, accuracy, "central").richardson(richardson))
@@ -105,8 +131,8 @@ def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Leve
         reach = max(int(max(value.offsets)), (n + 1) // 2 + 1)
         return _levels(n, [_pairs(range(1, reach + 1))], value)
     # Five points, a sixth, a seventh: most functions are settled by the first five or six of them.
-    base = _pairs(range(1, (n + 1) // 2 + 2))
-    far = (n + 1) // 2 + 3
+    reach = (n + 1) // 2 + (1 if n <= 2 else 2)
+    base, far = _pairs(range(1, reach + 1)), reach + 2
     if n == 1:
         return _levels(n, [base, [*base, far], [*base, far, -far]])
     return _levels(n, [base, [*base, -far, far]])
@@ -190,7 +216,7 @@ def pack(
     0 M, 1 n, 2 log2 norm of the value row, 3 log2 of what it misses beyond M, 4 log2 of the decay that counts as none,
     5 and 6 the power of t that the aimed level misses and log2 of what it makes of it, 7 whether there is a fallback
     row, 8 what that makes of t**M, 9 how many levels follow, 10 to 13 for the next two of them the nodes they add and
-    log2 of what they miss; then, each [1..M] as the point itself has offset 0 and is subtracted from the samples:
+    log2 of what they miss, 14 log2 of the relative roundoff that no step beats, 15 nothing; then, each [1..M] as the point itself has offset 0 and is subtracted from the samples:
     offsets, value row, fallback row, log2 norms of the Taylor rows, log2 of what the value row makes of t**q, and the
     Taylor rows themselves [M][M].
 
@@ -214,7 +240,8 @@ def pack(
     ]
     header += [*aim, float(fallback is not None), abs(float(moment(before, spare, last))), len(later)]
     header += [v for pair in [*later, (0, 0.0), (0, 0.0)][:2] for v in pair]
-    header += [0.0] * (HEADER - len(header))
+    header += [log2(float(max(map(abs, offsets)))) * n + _norm(row) - 50.5, 0.0]
+    assert len(header) == HEADER
     arrays = [
         rounded(offsets[1:]),
         rounded(row[1:]),
@@ -237,7 +264,7 @@ def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:
     return np.where(scale == 0, float(SMALLEST), np.maximum(np.frexp(scale)[1] - 50.0, SMALLEST))
 
 
-def thumb_exponent(scale: NDArray[float64], n: int, order: int, eps: float) -> NDArray[float64]:
+def thumb_exponent(scale: NDArray[float64], n: int, order: int) -> NDArray[float64]:
     """log2 of the rule-of-thumb step: eps**(1/(n + order)) times the scale of x, at least that of 1."""
     exponent = np.frexp(np.maximum(scale, 1.0))[1] - 1.0
-    return exponent + round(float(np.log2(eps)) / (n + order))
+    return exponent + round(-52.0 / (n + order))

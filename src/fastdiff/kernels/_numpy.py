@@ -88,6 +88,7 @@ class _Table:
         self.norm, self.missed, self.no_decay = table[2], table[3], table[4]
         self.power, self.aim = table[5], table[6]
         self.has_fallback, self.fallback_missed = bool(table[7]), table[8]
+        self.exact = table[14]
         self.later = [(table[10 + 2 * i], table[11 + 2 * i]) for i in range(min(int(table[9]), 2))]
         parts = table[16:].reshape(5 + last, last)
         self.offsets, self.row, self.fallback, self.norms, self.contamination = parts[:5]
@@ -201,6 +202,7 @@ def control(
             _Table(table), samples[:, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
             caps[:, lane], side, level, s,
         )  # fmt: skip
+        _give_up(s)
         state[:, lane, output] = s
 
 
@@ -287,6 +289,9 @@ def _control(
 
     # Nodes that would bring the truncation error below the roundoff, if one of the next levels would.
     excess = spectrum.truncation - spectrum.roundoff
+    # Where the highest coefficients are noise, they are no sign of truncation.
+    drowned = ~spectrum.stands[last] & ~spectrum.stands[last - 1]
+    excess = np.where(drowned, np.minimum(excess, 0.0), excess)
     tolerance = _TOLERANCE if not t.later else (0.0 if base else _TOLERANCE)
     extend = np.zeros(k.shape, bool)
     for more, missed in t.later:
@@ -303,6 +308,19 @@ def _control(
     error = _SAFETY * floor * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
     error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.unexplained + unscale))
+    # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
+    rough = spectrum.bad
+    corner = np.zeros(k.shape, bool)
+    if base:
+        fell = s[_PREV_K] - k
+        stagnant = (s[_PREV_K] < np.inf) & (fell >= 2.0) & (error >= 0.25 * s[_PREV_ERROR]) & (excess > tolerance)
+        stagnant &= ~suspicious
+        rough = rough | stagnant
+        # Samples that shrink exactly like h, twice, are those of a corner.
+        top = np.maximum(np.abs(_scaled(c[last - 1], exponent)), np.abs(_scaled(c[last], exponent)))
+        top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
+        alike = np.abs(_log2(top_then) - _log2(top) - np.where(stagnant, fell, 0.0)) < 0.125
+        corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & live
     if n == 1:
         spread = np.zeros(k.shape)
         for i in range(1, last + 1):
@@ -310,12 +328,12 @@ def _control(
         spread = _scaled(spread, unscale)
     else:
         spread = np.full(k.shape, np.inf)
-    rough = live & spectrum.bad
+    torn = live & rough
     s[_SPREAD_LEAST] = np.where(
-        rough & (s[_SPREAD_FIRST] < np.inf), np.minimum(s[_SPREAD_LEAST], spread), s[_SPREAD_LEAST]
+        torn & (s[_SPREAD_FIRST] < np.inf), np.minimum(s[_SPREAD_LEAST], spread), s[_SPREAD_LEAST]
     )
-    s[_SPREAD_FIRST] = np.where(rough & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
-    error = np.where(spectrum.bad, np.maximum(error, spread), error)
+    s[_SPREAD_FIRST] = np.where(torn & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
+    error = np.where(rough, np.maximum(error, spread), error)
     error = np.where(np.isnan(value) | np.isnan(error), np.inf, error)
 
     s[_FLOOR] = np.where(live & (s[_FLOOR] == np.inf), floor, s[_FLOOR])
@@ -334,16 +352,16 @@ def _control(
         s[_PREV_C2] = np.where(live, _scaled(c[last], exponent), s[_PREV_C2])
         s[_PREV_VALUE] = np.where(live, value, s[_PREV_VALUE])
         s[_PREV_ERROR] = np.where(live, error, s[_PREV_ERROR])
-        flags = np.where(spectrum.bad, _BAD, 0.0) + np.where(suspicious, _SUSPICIOUS, 0.0)
+        flags = np.where(rough, _BAD, 0.0) + np.where(suspicious, _SUSPICIOUS, 0.0)
         s[_PREV_FLAGS] = np.where(live, flags, s[_PREV_FLAGS])
         s[_FIRST_K] = np.where(live, np.maximum(s[_FIRST_K], k), s[_FIRST_K])
 
     # The verdict.
-    extend &= live
+    extend &= live & ~rough
     s[_WANT_LEVEL] = np.where(extend, float(level + 1), s[_WANT_LEVEL])
     s[_WANT_K] = np.where(extend, k, s[_WANT_K])
     nought = (np.abs(value) <= error) & (error <= s[_FLOOR]) & (s[_ROUNDS] > 1.0)
-    settled = live & ~extend & ((excess <= tolerance) | nought) & ~spectrum.bad & ~suspicious
+    settled = live & ~extend & ((excess <= tolerance) | nought) & ~rough & ~suspicious
     s[_LO] = np.where(settled, np.maximum(s[_LO], k), s[_LO])
     strength = np.where(spectrum.two, spectrum.size[2] if last >= 2 else lu, spectrum.size[1])
     start_at = np.where(spectrum.two, 2.0, 1.0)
@@ -354,8 +372,8 @@ def _control(
     hopeful = np.where(highest < start_at, 8.0, np.where(highest < t.power, hopeful, 0.0))
     hopeful = np.where(highest <= n + 1.0, np.maximum(hopeful, _EXPLORE), hopeful)
     growth = np.minimum(np.floor(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0))), 24.0)
-    exact = spectrum.roundoff - spectrum.size[n] <= -49.0
-    grow = settled & base & (growth >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
+    exact = spectrum.roundoff - _log2(total) <= t.exact
+    grow = settled & base & (growth * n >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
@@ -368,12 +386,12 @@ def _control(
     power = float(last + 1) if level or not t.later else t.power
     short = t.aim + spectrum.following + spectrum.slope if base and t.later else spectrum.truncation
     fall = np.maximum(np.ceil((short - spectrum.roundoff) / power), 2.0)
-    fall = np.where(spectrum.bad, s[_SHRINK], fall)
-    s[_SHRINK] = np.where(shrink & ~suspicious & spectrum.bad, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
+    fall = np.where(rough, s[_SHRINK], fall)
+    s[_SHRINK] = np.where(shrink & ~suspicious & rough, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
     to_noise = np.floor((spectrum.plateau + lu) - (spectrum.size[n] - n * k) / n * 1.0) if n == 1 else k - 12.0
     down = np.where(probe, to_noise - _PROBE if n == 1 else to_noise, k - fall)
     _shrunk(shrink, down, k, k_least, s)
-    _give_up(s)
+    s[_STATUS] = np.where(corner, float(_NOT_SMOOTH), s[_STATUS])
 
 
 def _not_finite(
@@ -411,7 +429,6 @@ def _not_finite(
         s[_LEAP] = np.where(closer, 2.0 * s[_LEAP], s[_LEAP])
     ended = closer & ((s[_STATUS] == _STALLED) | (s[_ROUNDS] >= _ROUNDS_MAX))
     s[_STATUS] = np.where(ended & (s[_ERROR] == np.inf), float(_NOT_FINITE), s[_STATUS])
-    _give_up(s)
 
 
 def _no_difference(
@@ -438,7 +455,6 @@ def _no_difference(
     believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k))
     s[_STATUS] = np.where(believed, float(_CONVERGED), s[_STATUS])
     s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
-    _give_up(s)
 
 
 def _compare(
@@ -529,3 +545,23 @@ def _give_up(s: NDArray[float64]) -> None:
     grows = failed & (s[_SPREAD_LEAST] < np.inf) & (s[_SPREAD_LEAST] > 1.5 * s[_SPREAD_FIRST])
     s[_ERROR] = np.where(grows, np.inf, s[_ERROR])
     s[_STATUS] = np.where(rough, float(_NOT_SMOOTH), s[_STATUS])
+    torn = (s[_STATUS] == _NOT_SMOOTH) & (s[_SPREAD_FIRST] < np.inf)
+    s[_ERROR] = np.where(torn, np.maximum(s[_ERROR], s[_SPREAD_FIRST]), s[_ERROR])
+
+
+def combine(
+    samples: NDArray[float64],
+    weights: NDArray[float64],
+    denominator: float,
+    h: NDArray[float64],
+    n: int,
+    out: NDArray[float64],
+) -> None:
+    """out = (sum_j weights[j] * samples[j]) / (denominator * h**n), the sum in the order of j."""
+    total = weights[0] * samples[0]
+    for w, f in zip(weights[1:], samples[1:]):
+        total += w * f
+    below = denominator * h
+    for _ in range(n - 1):
+        below = below * h
+    np.divide(total, below, out=out)
