@@ -55,7 +55,7 @@ class Estimates:
 
     @property
     def converged(self) -> NDArray[np.bool_]:
-        return self.status == steps.CONVERGED
+        return np.equal(self.status, steps.CONVERGED)
 
 
 def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
@@ -236,7 +236,7 @@ def _side_that_fits(
 
     def fits(s: int) -> NDArray[np.bool_]:
         forward, backward = reach(s)
-        return (forward * h <= lanes.room[0] * _ROOM) & (backward * h <= lanes.room[1] * _ROOM)
+        return np.logical_and(forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM)
 
     left = ~fits(plain.first_side)
     for s in (1, -1):
@@ -315,7 +315,7 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
 
 
 def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:
-    weights, denominator = _integral(stencil)
+    weights, denominator = integral(stencil)
     nodes = sorted(range(len(stencil.offsets)), key=lambda i: -stencil.offsets[i])
     used = np.stack([samples[stencil.offsets[i]] for i in nodes])
     count, outputs = used.shape[1:]
@@ -326,7 +326,7 @@ def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: ND
     return out.reshape(count, outputs)
 
 
-def _integral(stencil: Stencil) -> tuple[list[float], float]:
+def integral(stencil: Stencil) -> tuple[list[float], float]:
     """Weights and denominator as the textbooks write them, whole numbers where float64 holds them."""
     row = stencil.rows[-1]
     denominator = np.lcm.reduce([w.denominator for w in row])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy import float64, intp
 from numpy.typing import ArrayLike, NDArray
 
-from . import steps
+from . import small, steps
 from .arguments import Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
 from .differences import Estimates, Lanes, complex_step, estimate, one_round
 from .functions import Elementwise, Function, PointFunction, VectorizedFunction
@@ -57,7 +57,12 @@ def derivative(
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
     points = real("x", x)
-    return _elementwise(f, [points], 0, checked, args, bounds)
+    total = _Total(checked)
+    if points.ndim == 0 and bounds is None and small.applies(checked):
+        quick = total.quick(lambda: small.derivative(f, points, checked, args), ())
+        if quick is not None:
+            return quick
+    return _elementwise(f, [points], 0, total, args, bounds)
 
 
 def partials(
@@ -78,7 +83,8 @@ def partials(
     check_callable(f)
     points = _arguments(xs)
     return tuple(
-        _elementwise(f, points, j, checked, args, _bounds_of(bounds, j, len(points))) for j in range(len(points))
+        _elementwise(f, points, j, _Total(checked), args, _bounds_of(bounds, j, len(points)))
+        for j in range(len(points))
     )
 
 
@@ -106,7 +112,7 @@ def mixed_partial(
     limits = [_bounds_of(bounds, j, len(points)) for j in range(len(points))]
     if np.count_nonzero(orders) == 1:
         j = int(np.argmax(orders))
-        return _elementwise(f, points, j, checked, args, limits[j])
+        return _elementwise(f, points, j, _Total(checked), args, limits[j])
     if method == "complex":
         raise ValueError("method='complex' gives first derivatives; mixed_partial takes differences")
     x = np.stack([np.broadcast_to(p, shape).reshape(-1) for p in points], axis=-1)
@@ -121,12 +127,14 @@ def mixed_partial(
 
     # The step at which each argument alone shows its derivative is the length of that side of the directions.
     length = np.ones(x.shape)
-    for j in np.flatnonzero(orders):
+    for j in np.flatnonzero(orders).tolist():
         unit = np.zeros(x.shape)
         unit[:, j] = 1.0
-        length[:, j] = total.lengths(lambda lanes, unit=unit: along(unit, lanes, None), x[:, j], space[..., j], shape)[
-            :, 0
-        ]
+
+        def alone(lanes: Lanes, unit: NDArray[float64] = unit) -> Estimates:
+            return along(unit, lanes, None)
+
+        length[:, j] = total.lengths(alone, x[:, j], space[..., j], shape)[:, 0]
     # Products of derivatives as sums of powers of sums (Kan, J. Multivariate Anal. 99 (2008) 542).
     value: Any = 0.0
     error = np.zeros(len(x))
@@ -177,6 +185,10 @@ def gradient(
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = _Points(f, x, args, bounds, vectorized, scalar_valued=True)
     total = _Total(checked)
+    if not vectorized and bounds is None and small.applies(checked):
+        quick = total.quick(lambda: small.gradient(f, at.points, checked, args), at.x.shape)
+        if quick is not None:
+            return quick
     found = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], np.exp2(found.exponent[:, 0]), at.x.shape)
@@ -306,10 +318,10 @@ def hvp(
     both = _Quadratic.of(total.solve(function, lanes, total.unit_step(b * d)), b, d)
     along = _Quadratic.of(line, b, 1).times(far[:, None] ** 2)
     found = both.minus(own.times(length**2), along).times(0.5 / (length * far[:, None]))
-    still = ~vectors.any(axis=-1)
-    total.merge(np.where(still[:, None], steps.CONVERGED, found.status))
-    value = np.where(still[:, None], 0.0, found.value)
-    error = np.where(still[:, None], 0.0, found.error)
+    still = np.logical_not(vectors.any(axis=-1, keepdims=True))
+    total.merge(np.where(still, steps.CONVERGED, found.status))
+    value = np.where(still, 0.0, found.value)
+    error = np.where(still, 0.0, found.error)
     return total.result(value.reshape(-1), error.reshape(-1), found.step.reshape(-1), at.x.shape)
 
 
@@ -350,16 +362,16 @@ def _elementwise(
     f: Callable[..., Any],
     points: Sequence[NDArray[float64]],
     j: int,
-    checked: Options,
+    total: "_Total",
     args: Sequence[Any],
     bounds: Bounds | None,
 ) -> Any:
     """The derivative of elementwise f in its j-th argument."""
+    checked = total.checked
     function = Elementwise(f, args, points, [float(i == j) for i in range(len(points))])
     shape = function.full_shape
     x = np.broadcast_to(points[j], shape).reshape(-1)
     space = np.stack([np.broadcast_to(r, shape).reshape(-1) for r in room(bounds, points[j])])
-    total = _Total(checked)
     h = None
     if isinstance(checked.h, np.ndarray):
         h = broadcast("h", checked.h, shape).reshape(-1)
@@ -459,7 +471,7 @@ class _Quadratic:
         return _Quadratic(self.value[:, i], self.error[:, i], self.step[:, i], self.status[:, i])
 
     def minus(self, *others: "_Quadratic") -> "_Quadratic":
-        value, error, step, status = self.value, self.error, np.inf, self.status
+        value, error, step, status = self.value, self.error, np.full(self.step.shape, np.inf), self.status
         for other in others:
             value, error = value - other.value, error + other.error
             step, status = np.minimum(step, other.step), np.maximum(status, other.status)
@@ -467,7 +479,7 @@ class _Quadratic:
 
     def matrix(self, mixed: "_Quadratic", i: NDArray[intp], j: NDArray[intp]) -> "_Quadratic":
         b, d = self.value.shape
-        parts = []
+        parts: list[Any] = []
         for own, both in ((getattr(self, name), getattr(mixed, name)) for name in ("value", "error", "step", "status")):
             full = np.empty((b, d, d), np.result_type(own, both))
             full[:, np.arange(d), np.arange(d)] = own
@@ -485,9 +497,26 @@ class _Total:
         self.engine = "python"
         self.statuses: set[int] = set()
         self.converged: NDArray[np.bool_] | None = None
+        self.seed: small.Seed | None = None
+
+    def quick(self, run: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+        """The result of a small problem, or None where the engine has to take over."""
+        with np.errstate(all="ignore"):
+            found = run()
+        if found is None or isinstance(found, small.Seed):
+            self.seed = found
+            return None
+        value, error, k, status, self.nfev = found
+        if not self.checked.full_output:
+            return value if not shape and type(value) is float64 else value.reshape(shape)[()]
+        self.merge(np.asarray(status))
+        return self.result(np.asarray(value), np.asarray(error), np.exp2(k), shape)
 
     def solve(self, function: Function, lanes: Lanes, h: NDArray[float64] | None) -> Estimates:
         c = self.checked
+        if self.seed is not None:
+            function.seed(self.seed.value)
+            self.seed = None
         with np.errstate(all="ignore"):  # f is called where nobody asked for it; what is not finite is reported
             if c.method == "complex":
                 found = complex_step(function, lanes, h, c.full_output)

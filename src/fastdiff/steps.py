@@ -256,7 +256,7 @@ def pack(
 def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
     """log2 of the first step for lanes whose point has the given scale (the size of x along the lane; 0 counts as 1)."""
     exponent = np.where(scale == 0, 0.0, np.frexp(scale)[1] - 1.0)
-    return np.clip(exponent + unit, SMALLEST, LARGEST)
+    return np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
 
 
 def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:

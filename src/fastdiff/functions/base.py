@@ -32,6 +32,14 @@ class Function(ABC):
         self.is_complex = False
         self.shape: tuple[int, ...] | None = None
         self._read = False
+        self._seed: list[Any] = []
+
+    def seed(self, value: Any) -> None:
+        """The value of the first call that will be asked for, where it was already made."""
+        self._seed = [value]
+
+    def call(self, *xs: Any) -> Any:
+        return self._seed.pop() if self._seed else self.f(*xs, *self.args)
 
     @property
     def divisible(self) -> bool:

@@ -85,7 +85,7 @@ class Elementwise(Function):
     def _call_full(self, xs: list[NDArray[Any]]) -> NDArray[Any]:
         self.nfev += self.size
         # A scalar x reaches f as a scalar, so that functions made of `math` work.
-        value = numeric(self.f(*(x if x.ndim else x[()] for x in xs), *self.args))
+        value = numeric(self.call(*(x if x.ndim else x[()] for x in xs)))
         if value.shape != self.full_shape:
             if value.ndim == 0 and self.size:  # a constant function
                 value = np.broadcast_to(value, self.full_shape)
@@ -110,7 +110,7 @@ class Elementwise(Function):
 
     def _call_part(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any]:
         self.nfev += len(steps)
-        value = numeric(self.f(*self._moved_part(lanes, steps), *self.args))
+        value = numeric(self.call(*self._moved_part(lanes, steps)))
         if value.shape != steps.shape:
             if value.ndim == 0:
                 return np.broadcast_to(value, steps.shape)
@@ -129,8 +129,8 @@ class Elementwise(Function):
         try:
             value = self._call_part(part, np.concatenate((steps, np.zeros(len(known), steps.dtype))))
             got = value[len(which) :]
-            expected = self._centre[known]
-            expected = expected.view(np.complex128)[:, 0] if self.is_complex else expected[:, 0]
+            raw = self._centre[known]
+            expected: NDArray[Any] = raw.view(np.complex128)[:, 0] if self.is_complex else raw[:, 0]
             slack = _SLACK * self.eps * np.abs(expected)
             same = (got == expected) | (np.abs(got - expected) <= slack) | (np.isnan(got) & np.isnan(expected))
             self.separable = bool(same.all())

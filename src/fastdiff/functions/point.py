@@ -34,8 +34,8 @@ class PointFunction(Function):
         first, last = lanes.start // count, (lanes.stop - 1) // count
         values = [self._at(i) for i in range(first, last + 1)]
         which = np.arange(lanes.start, lanes.stop) // count - first
-        stacked = np.stack(values)
-        return self.read(stacked, len(values))[which]
+        found: Sampled = self.read(np.stack(values), len(values))[which]
+        return found
 
     def _at(self, i: int) -> NDArray[Any]:
         if self._known is not None and self._known[0] == i:
@@ -55,7 +55,7 @@ class PointFunction(Function):
 
     def _call(self, point: NDArray[Any]) -> NDArray[Any]:
         self.nfev += 1
-        value = numeric(self.f(point, *self.args))
+        value = numeric(self.call(point))
         if self.scalar_valued and value.ndim:
             if value.size != 1:
                 raise ValueError(

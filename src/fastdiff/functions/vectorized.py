@@ -39,7 +39,8 @@ class VectorizedFunction(Function):
             value = self._call(self.points[first : last + 1].copy())
             self._known = (first, last, self.read(value, last + 1 - first))
         which = np.arange(lanes.start, lanes.stop) // count - first
-        return self._known[2][which]
+        found: Sampled = self._known[2][which]
+        return found
 
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
         which = np.arange(lanes.start, lanes.stop) if isinstance(lanes, slice) else lanes
@@ -54,7 +55,7 @@ class VectorizedFunction(Function):
     def _call(self, points: NDArray[Any]) -> NDArray[Any]:
         count = len(points)
         self.nfev += count
-        value = numeric(self.f(points, *self.args))
+        value = numeric(self.call(points))
         expected = f"({count},)" if self.scalar_valued else f"({count}, ...)"
         if value.ndim == 0 or len(value) != count or (self.scalar_valued and value.size != count):
             raise ValueError(
