@@ -115,6 +115,8 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre
     k, side, caps = first_steps(lanes, scheme)
     unit = steps.first_exponent(lanes.unit, scheme.unit)
     least = steps.least_exponent(lanes.scale)
+    # At x = 0 with f(0) = 0 roundoff shrinks along with h, so a smaller step costs nothing.
+    k = np.where((lanes.scale == 0) & (centre == 0).all(axis=1), k - steps.CLOSER_AT_ROOT, k)
     k = np.maximum(k, least)
     blocked = np.take_along_axis(caps, side[None, :], axis=0)[0] < least
 

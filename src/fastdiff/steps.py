@@ -53,6 +53,7 @@ REASONS = {
 
 SMALLEST = -1060  # exponents of steps stay inside the normal range with room for offsets
 LARGEST = 1000
+CLOSER_AT_ROOT = 8.0  # octaves by which the first step is smaller where x and f(x) are zero
 _ABSENT = -5000.0  # log2 of a contamination that is exactly zero
 
 
@@ -87,7 +88,7 @@ class Scheme:
     def unit(self) -> int:
         """log2 of the first step where the scale of f along the lane is one: a little below the best step there."""
         aimed_power, missed = self.levels[self.first_side][0].table[5:7]
-        return round((-52.0 - float(missed)) / float(aimed_power) - 0.6)
+        return round((-52.0 - float(missed)) / float(aimed_power) - 1.6)
 
 
 @cache
@@ -168,7 +169,10 @@ def _levels(n: int, sets: Sequence[Sequence[Fraction | int]], value: Stencil | N
     for i, (offsets, row) in enumerate(zip(nodes, rows)):
         symmetric = {-t for t in offsets} == set(offsets)
         fallback = rows[i - 1] if i and not symmetric else None
-        later = [(len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j])) for j in range(i + 1, len(nodes))]
+        later = [
+            (len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j]), _noise_gain(nodes[j], rows[j]))
+            for j in range(i + 1, len(nodes))
+        ]
         packed.append(Level(n, tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim)))
     return tuple(packed)
 
@@ -199,8 +203,13 @@ def _first_missed(offsets: Row, row: Row, n: int) -> tuple[int, float]:
     return p, log2(float(moment(offsets, row, p)))
 
 
+def _noise_gain(offsets: Row, row: Row) -> float:
+    """log2 of the noise in the value over that in the highest coefficient."""
+    return _norm(row) - _norm(taylor_rows(offsets)[-1])
+
+
 MAX_NODES = 40
-HEADER = 16  # numbers before the arrays of a packed level
+HEADER = 18  # numbers before the arrays of a packed level
 
 
 def pack(
@@ -208,17 +217,18 @@ def pack(
     offsets: Row,
     row: Row,
     fallback: Row | None,
-    later: Sequence[tuple[int, float]],
+    later: Sequence[tuple[int, float, float]],
     aim: tuple[int, float],
 ) -> NDArray[float64]:
     """A level as the flat table that the kernels read. With m nodes and M = m - 1:
 
     0 M, 1 n, 2 log2 norm of the value row, 3 log2 of what it misses beyond M, 4 log2 of the decay that counts as none,
     5 and 6 the power of t that the aimed level misses and log2 of what it makes of it, 7 whether there is a fallback
-    row, 8 what that makes of t**M, 9 how many levels follow, 10 to 13 for the next two of them the nodes they add and
-    log2 of what they miss, 14 log2 of the relative roundoff that no step beats, 15 nothing; then, each [1..M] as the point itself has offset 0 and is subtracted from the samples:
-    offsets, value row, fallback row, log2 norms of the Taylor rows, log2 of what the value row makes of t**q, and the
-    Taylor rows themselves [M][M].
+    row, 8 what that makes of t**M, 9 how many levels follow, 10 to 15 for the next two of them the nodes they add, log2 of
+    what they miss, and of the noise in their value over that in their highest coefficient, 16 log2 of the relative
+    roundoff that no step beats, 17 nothing; then, each [1..M] as the point itself has offset 0 and is subtracted from the
+    samples: offsets, value row, fallback row, log2 norms of the Taylor rows, log2 of what the value row makes of t**q, and
+    the Taylor rows themselves [M][M].
 
     The fallback is the symmetric row of the level before: exact on even functions, and preferred where the difference
     to the value row is roundoff.
@@ -239,7 +249,7 @@ def pack(
         (norms[-1] - norms[0]) / (last - 1) - 0.7 if last > 1 else 2.0,
     ]
     header += [*aim, float(fallback is not None), abs(float(moment(before, spare, last))), len(later)]
-    header += [v for pair in [*later, (0, 0.0), (0, 0.0)][:2] for v in pair]
+    header += [v for triple in [*later, (0, 0.0, 0.0), (0, 0.0, 0.0)][:2] for v in triple]
     header += [log2(float(max(map(abs, offsets)))) * n + _norm(row) - 50.5, 0.0]
     assert len(header) == HEADER
     arrays = [
@@ -255,7 +265,7 @@ def pack(
 
 def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
     """log2 of the first step for lanes whose point has the given scale (the size of x along the lane; 0 counts as 1)."""
-    exponent = np.where(scale == 0, 0.0, np.frexp(scale)[1] - 1.0)
+    exponent = np.where(scale == 0, 0.0, np.frexp(scale * 1.4142135623730951)[1] - 1.0)  # rounded to the nearest
     return np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
 
 

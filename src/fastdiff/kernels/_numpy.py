@@ -28,11 +28,13 @@ _BAD, _SUSPICIOUS = 1.0, 2.0
 
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
-_GAIN = 4.5  # log2 of the least growth of h that is worth another round
+_GAIN = 5.0  # log2 of the least growth of h that is worth another round
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _PROBE = 12  # a probe for noise looks this many octaves below the step at which f changes by as much as the noise
 _SAFETY = 4.0  # the error bar is this many times the roundoff,
-_SAFETY_TRUNCATION = 2.0  # and this many times the truncation error
+_SAFETY_TRUNCATION = 2.0  # this many times the truncation error,
+_SAFETY_NOISE = 1.0  # and this many times the roundoff if the highest coefficient were nothing but noise
+_VAGUE = 8.0  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _HALF = np.int64(0x3FE0000000000000)
@@ -88,9 +90,9 @@ class _Table:
         self.norm, self.missed, self.no_decay = table[2], table[3], table[4]
         self.power, self.aim = table[5], table[6]
         self.has_fallback, self.fallback_missed = bool(table[7]), table[8]
-        self.exact = table[14]
-        self.later = [(table[10 + 2 * i], table[11 + 2 * i]) for i in range(min(int(table[9]), 2))]
-        parts = table[16:].reshape(5 + last, last)
+        self.exact = table[16]
+        self.later = [tuple(table[10 + 3 * i : 13 + 3 * i]) for i in range(min(int(table[9]), 2))]
+        parts = table[18:].reshape(5 + last, last)
         self.offsets, self.row, self.fallback, self.norms, self.contamination = parts[:5]
         self.taylor = parts[5:]
 
@@ -109,14 +111,11 @@ class _Spectrum:
         stands = [lu > lu, *(size[q] > noise[q] + 2.0 for q in range(1, last + 1))]
         two = stands[2] & (size[2] > size[1]) if last >= 2 else stands[0]
         decay = np.full(lu.shape, -5000.0)
-        before_top = decay.copy()  # the same without the last coefficient
         for q in range(2, last + 1):
             best = np.full(lu.shape, np.inf)
             for j in range(1, q):
                 best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) / (q - j)), best)
             counts = stands[q] & (best < np.inf) & ~(two & (q == 2))
-            if q == last:
-                before_top = decay.copy()
             decay = np.where(counts, np.maximum(decay, best), decay)
         seen = [lu, *(np.maximum(size[q], noise[q]) for q in range(1, last + 1))]
         slope = np.minimum(np.maximum(decay, -26.0), 2.0)
@@ -130,16 +129,8 @@ class _Spectrum:
         self.truncation = truncation
         self.roundoff = lu + t.norm
         self.bad = decay > t.no_decay
-        # the coefficient above which a lower one predicts the top: what exceeds that may be noise
-        gap = np.where(stands[2], size[2] - size[1], -20.0) if last >= 2 else lu
-        if last >= 3:
-            first = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
-            second = np.maximum(size[last - 1], size[last - 2]) + 2.0 * gap
-            predicted = np.where(before_top > -4000.0, first, second)
-            excess = size[last] > predicted + 2.0
-            self.unexplained = np.where(excess, size[last] - t.norms[last - 1] + t.norm, -5000.0)
-        else:
-            self.unexplained = np.full(lu.shape, -5000.0)
+        # the roundoff if the highest coefficient were nothing but noise
+        self.doubt = size[last] - t.norms[last - 1] + t.norm
         # how far h could grow until the coefficient that the aimed level misses reaches the roundoff
         top = seen[1]
         for q in range(2, n + 1):
@@ -294,10 +285,14 @@ def _control(
     excess = np.where(drowned, np.minimum(excess, 0.0), excess)
     tolerance = _TOLERANCE if not t.later else (0.0 if base else _TOLERANCE)
     extend = np.zeros(k.shape, bool)
-    for more, missed in t.later:
+    for more, missed, gain in t.later:
         slack = _TOLERANCE + (1.0 if more == 1.0 else 0.0)
         reach = missed + spectrum.following + more * spectrum.slope <= spectrum.roundoff + slack
+        top = spectrum.following + (more - 1.0) * spectrum.slope
+        reach &= top + gain <= spectrum.roundoff + _VAGUE
         extend |= reach
+    vague = spectrum.doubt > spectrum.roundoff + _VAGUE
+    excess = np.where(vague, np.maximum(excess, spectrum.doubt - spectrum.roundoff - _VAGUE + tolerance), excess)
     extend &= (excess > tolerance) & ~spectrum.bad & ~suspicious
 
     # The error bar.
@@ -307,7 +302,7 @@ def _control(
     condition = np.minimum(scale * np.abs(value if n == 1 else 0.0 * value) / size, 1e12)
     error = _SAFETY * floor * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
-    error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.unexplained + unscale))
+    error = error + np.where(spectrum.bad, 0.0, _SAFETY_NOISE * _exp2(spectrum.doubt + unscale))
     # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
     rough = spectrum.bad
     corner = np.zeros(k.shape, bool)
@@ -335,6 +330,14 @@ def _control(
     s[_SPREAD_FIRST] = np.where(torn & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
     error = np.where(rough, np.maximum(error, spread), error)
     error = np.where(np.isnan(value) | np.isnan(error), np.inf, error)
+    # Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f.
+    conflict = np.zeros(k.shape, bool)
+    if base:
+        apart = np.abs(value - s[_PREV_VALUE])
+        calm = live & ~rough & (s[_PREV_K] < np.inf) & (s[_PREV_FLAGS] == 0.0)
+        conflict = calm & (apart > 16.0 * (error + s[_PREV_ERROR]))
+        error = np.where(conflict, apart, error)
+        s[_ERROR] = np.where(conflict, np.maximum(s[_ERROR], apart), s[_ERROR])
 
     s[_FLOOR] = np.where(live & (s[_FLOOR] == np.inf), floor, s[_FLOOR])
     known = live & (s[_SIGMA] > 0.0) & (s[_ERROR] < np.inf)
@@ -377,7 +380,7 @@ def _control(
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
-    s[_STATUS] = np.where(settled & ~grow, float(_CONVERGED), s[_STATUS])
+    s[_STATUS] = np.where(settled & ~grow, np.where(conflict, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS])
 
     shrink = live & ~settled & ~extend
     s[_HI] = np.where(shrink, np.minimum(s[_HI], k), s[_HI])
@@ -386,6 +389,7 @@ def _control(
     power = float(last + 1) if level or not t.later else t.power
     short = t.aim + spectrum.following + spectrum.slope if base and t.later else spectrum.truncation
     fall = np.maximum(np.ceil((short - spectrum.roundoff) / power), 2.0)
+    fall = np.maximum(fall, np.where(vague, np.ceil((spectrum.doubt - spectrum.roundoff - _VAGUE + 2.0) / last), 2.0))
     fall = np.where(rough, s[_SHRINK], fall)
     s[_SHRINK] = np.where(shrink & ~suspicious & rough, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
     to_noise = np.floor((spectrum.plateau + lu) - (spectrum.size[n] - n * k) / n * 1.0) if n == 1 else k - 12.0
