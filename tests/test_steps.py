@@ -1,5 +1,6 @@
 """Protects automatic steps: the scale of f is found, error bars hold and say no where there is no derivative, bounds hold."""
 
+import math
 from functools import partial
 from types import SimpleNamespace
 
@@ -63,8 +64,10 @@ def test_high_orders(n):
     for f, truth in ((np.exp, np.exp(x)), (lambda x: 1 / x, (-1.0) ** n * float(mp.factorial(n)) / x ** (n + 1))):
         r = solved(f, x, n=n)
         off = np.abs(r.value - truth)
+        good = 1e4 * EPS ** (4 / (4 + n)) * np.abs(truth)
         assert (off <= r.error).all()
-        assert (off <= 1000 * EPS ** (4 / (4 + n)) * np.abs(truth) * max(1.0, n / 2) ** n).all()
+        assert (off <= good).all()
+        assert (r.error <= 100 * good).all()
         assert r.converged.all()
 
 
@@ -242,6 +245,7 @@ def test_nan_and_inf_in_x(method, h):
     assert np.isnan(r.value[[0, 2]]).all()
     assert (r.error[[0, 2]] == np.inf).all()
     assert r.reason
+    np.testing.assert_array_equal(derivative(np.exp, np.array([np.nan, 1.0, np.inf]), method, h), r.value)
 
 
 def test_nan_in_one_coordinate():
@@ -401,8 +405,6 @@ def test_infinite_bounds_are_none():
 
 def test_bounds_reach_functions_of_math():
     """Outside its domain a function of `math` raises; bounds keep it inside."""
-    import math
-
     assert abs(derivative(math.sqrt, 1e-5, bounds=(0, 10)) - 0.5 / math.sqrt(1e-5)) < 1e-6
     assert abs(derivative(math.acos, 1.0 - 1e-4, bounds=(-1, 1)) + 1 / math.sqrt(1 - (1 - 1e-4) ** 2)) < 1e-5
 
