@@ -291,8 +291,8 @@ class OddError(Exception):
 @every_operator
 @pytest.mark.parametrize("h", [None, "scaled", 0.125])
 @pytest.mark.parametrize("vectorized", [False, True])
-@pytest.mark.parametrize("after", [0, 1, 3])
-@pytest.mark.parametrize("error", [OddError("boo"), ValueError("mine"), KeyboardInterrupt(), ZeroDivisionError()])
+@pytest.mark.parametrize("after", [0, 1])
+@pytest.mark.parametrize("error", [OddError("boo"), ValueError("mine"), KeyboardInterrupt()], ids=repr)
 def test_what_f_raises_passes_unchanged(call, h, vectorized, after, error):
     if vectorized and call not in POINTS.values():
         pytest.skip("takes no vectorized")
@@ -302,20 +302,31 @@ def test_what_f_raises_passes_unchanged(call, h, vectorized, after, error):
         calls.append(x)
         if len(calls) > after:
             raise error
-        return np.sin(x[0]) if call in (OPERATORS[k] for k in ("derivative", "jacobian", "jvp")) else sum(x).sum(axis=-1)
-
-    if call in (OPERATORS["partials"], OPERATORS["mixed_partial"]):
-        f_ = f
-
-        def f(a, b):
-            f_(a)
-            return a * b
+        return sum(x) if call not in (OPERATORS[k] for k in ("gradient", "hessian", "hvp")) else square_sum(x[0])
 
     with pytest.raises(type(error)) as caught:
         call(f=f, h=h, **({"vectorized": True} if vectorized else {}))
     assert caught.value is error
     assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
     assert len(calls) == after + 1
+
+
+@pytest.mark.parametrize("args", [(), (2.0,)])
+def test_what_f_raises_with_part_of_the_elements_passes_too(args):
+    """Only the hard element goes on, in a call of another shape; f that fails there and with all of them fails."""
+    error = OddError("boo")
+    calls = []
+
+    def f(x, *more):
+        calls.append(x.shape)
+        if len(calls) > 5:
+            raise error
+        return np.where(x > 5, np.sin(1e5 * x), x)
+
+    with pytest.raises(OddError) as caught:
+        derivative(f, np.append(np.linspace(1, 2, 50), 6.0), args=args)
+    assert caught.value is error
 
 
 NO_NUMBERS = [None, "text", object(), {}, [None, 1.0, 2.0], np.array(["a", "b", "c"]), np.array([1, 2, None])]
