@@ -11,7 +11,7 @@ from numpy import float64, intp
 from numpy.typing import ArrayLike, NDArray
 
 from . import small, steps
-from .arguments import Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
+from .arguments import MAX_N, Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
 from .differences import Estimates, Lanes, complex_step, estimate, one_round
 from .functions import Elementwise, Function, PointFunction, VectorizedFunction
 from .functions.point import Directions
@@ -107,6 +107,8 @@ def mixed_partial(
     if not isinstance(orders, tuple | list) or len(orders) != len(points):
         raise ValueError(f"orders must give one order for each of the {len(points)} arguments, got {orders!r}")
     orders = [whole("orders", order, 0, None) for order in orders]
+    if not 1 <= sum(orders) <= MAX_N:
+        raise ValueError(f"orders must add up to 1 to {MAX_N}, got {orders!r}")
     checked = options(method, h, sum(orders), accuracy, richardson, args, engine, threads, full_output)
     shape = np.broadcast_shapes(*(x.shape for x in points))
     limits = [_bounds_of(bounds, j, len(points)) for j in range(len(points))]
@@ -343,6 +345,8 @@ def _bounds_of(bounds: Bounds | None, j: int, count: int) -> Bounds | None:
     """The bounds of one argument: of a single pair for all, or of one (pair or None) for each."""
     if bounds is None or count == 1:
         return bounds
+    if not isinstance(bounds, Sequence | np.ndarray):
+        raise ValueError(f"bounds must be a pair (lo, hi), got {bounds!r:.80}")
     if len(bounds) == count and all(pair is None or (np.ndim(pair) > 0 and np.shape(pair)[0] == 2) for pair in bounds):
         return bounds[j]  # type: ignore[return-value]
     if len(bounds) == 2:
