@@ -392,7 +392,7 @@ def _room_along(space: NDArray[float64], moves: NDArray[float64]) -> NDArray[flo
         backward = np.where(moves >= 0, space[1], space[0]) / size
     still = size == 0
     top = np.finfo(float64).max
-    return np.stack([np.minimum(np.where(still, top, r).min(axis=-1), top) for r in (forward, backward)])
+    return np.stack([np.where(still, top, r).min(axis=-1, initial=top) for r in (forward, backward)])
 
 
 class _Points:
@@ -555,10 +555,11 @@ class _Total:
         """Lanes (points, directions) with several outputs each: the outputs go before the directions."""
         outputs = int(np.prod(shape))
         count = int(np.prod(last))
+        points = int(np.prod(batch))
 
         def arranged(a: NDArray[Any]) -> NDArray[Any]:
             a = a if a.shape[1] == outputs else np.broadcast_to(a[:, :1], (a.shape[0], outputs))
-            return np.ascontiguousarray(a.reshape(-1, count, outputs).swapaxes(1, 2)).reshape(-1)
+            return np.ascontiguousarray(a.reshape(points, count, outputs).swapaxes(1, 2)).reshape(-1)
 
         self.merge(arranged(found.status))
         step = np.exp2(arranged(found.exponent))
