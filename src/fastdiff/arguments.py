@@ -14,7 +14,7 @@ Bounds = tuple[ArrayLike, ArrayLike]
 Step = ArrayLike | Literal["scaled"] | None
 
 _ENGINES = ("auto", "python", "vectorized", "traced", "native")
-_MAX_N, _MAX_ACCURACY, _MAX_RICHARDSON = 10, 16, 6
+MAX_N, _MAX_ACCURACY, _MAX_RICHARDSON = 10, 16, 6
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def options(
 ) -> Options:
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
-    n = whole("n", n, 1, _MAX_N)
+    n = whole("n", n, 1, MAX_N)
     accuracy = None if accuracy is None else whole("accuracy", accuracy, 1, _MAX_ACCURACY)
     richardson = None if richardson is None else whole("richardson", richardson, 0, _MAX_RICHARDSON) or None
     if method == "complex" and (n != 1 or accuracy is not None or richardson is not None):
@@ -66,8 +66,9 @@ def options(
         raise ValueError(f"h must be a number, an array, 'scaled' or None, got {h!r}")
     else:
         step = real("h", h)
-        if not np.all((step >= np.finfo(float64).tiny) & (step < np.inf)):
-            raise ValueError(f"h must be positive, finite and not denormal, got {_worst(step, step >= 1e-300)}")
+        bad = ~((step >= np.finfo(float64).tiny) & (step < np.inf))
+        if bad.any():
+            raise ValueError(f"h must be positive, finite and not denormal, got {step[bad][0]}")
     return Options(method, step, n, accuracy, richardson, bool(full_output))
 
 
@@ -81,17 +82,15 @@ def whole(name: str, value: Any, least: int, most: int | None) -> int:
 
 def real(name: str, value: ArrayLike) -> NDArray[float64]:
     """The argument as a float64 array of its own shape; whole numbers become floats."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number or an array of numbers, got rows of different lengths") from None
     if array.dtype.kind == "c":
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be a number or an array of numbers, got dtype {array.dtype}")
     return array.astype(float64)
-
-
-def _worst(array: NDArray[float64], good: NDArray[np.bool_]) -> Any:
-    bad = array[~good] if array.ndim else array.reshape(1)
-    return bad.flat[0] if bad.size else array.min()
 
 
 def check_callable(f: Any) -> None:
@@ -100,7 +99,7 @@ def check_callable(f: Any) -> None:
 
 
 def room(bounds: Bounds | None, x: NDArray[float64]) -> tuple[NDArray[float64], NDArray[float64]]:
-    """How far x may move up and down, each of x's shape."""
+    """How far x may move up and down, each of x's shape; without limit where x is not finite."""
     top = np.finfo(float64).max
     if bounds is None:
         lo, hi = np.full(x.shape, -top), np.full(x.shape, top)
@@ -122,7 +121,9 @@ def room(bounds: Bounds | None, x: NDArray[float64]) -> tuple[NDArray[float64], 
             raise ValueError(f"x must lie inside bounds, got x={x.flat[i]} with lo={lo.flat[i]}, hi={hi.flat[i]}")
         lo, hi = np.clip(lo, -top, top), np.clip(hi, -top, top)
     with np.errstate(all="ignore"):
-        return np.minimum(hi - x, top), np.minimum(x - lo, top)
+        up, down = np.minimum(hi - x, top), np.minimum(x - lo, top)
+    here = np.isfinite(x)
+    return np.where(here, up, top), np.where(here, down, top)
 
 
 def broadcast(name: str, array: NDArray[float64], shape: tuple[int, ...]) -> NDArray[float64]:

@@ -11,7 +11,7 @@ from numpy import float64, intp
 from numpy.typing import ArrayLike, NDArray
 
 from . import small, steps
-from .arguments import Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
+from .arguments import MAX_N, Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
 from .differences import Estimates, Lanes, complex_step, estimate, one_round
 from .functions import Elementwise, Function, PointFunction, VectorizedFunction
 from .functions.point import Directions
@@ -329,6 +329,8 @@ def mixed_partial(
     if not isinstance(orders, tuple | list) or len(orders) != len(points):
         raise ValueError(f"orders must give one order for each of the {len(points)} arguments, got {orders!r}")
     orders = [whole("orders", order, 0, None) for order in orders]
+    if not 1 <= sum(orders) <= MAX_N:
+        raise ValueError(f"orders must add up to 1 to {MAX_N}, got {orders!r}")
     checked = options(method, h, sum(orders), accuracy, richardson, args, engine, threads, full_output)
     shape = np.broadcast_shapes(*(x.shape for x in points))
     limits = [_bounds_of(bounds, j, len(points)) for j in range(len(points))]
@@ -854,6 +856,8 @@ def _bounds_of(bounds: Bounds | None, j: int, count: int) -> Bounds | None:
     """The bounds of one argument: of a single pair for all, or of one (pair or None) for each."""
     if bounds is None or count == 1:
         return bounds
+    if not isinstance(bounds, Sequence | np.ndarray):
+        raise ValueError(f"bounds must be a pair (lo, hi), got {bounds!r:.80}")
     if len(bounds) == count and all(pair is None or (np.ndim(pair) > 0 and np.shape(pair)[0] == 2) for pair in bounds):
         return bounds[j]  # type: ignore[return-value]
     if len(bounds) == 2:
@@ -899,7 +903,7 @@ def _room_along(space: NDArray[float64], moves: NDArray[float64]) -> NDArray[flo
         backward = np.where(moves >= 0, space[1], space[0]) / size
     still = size == 0
     top = np.finfo(float64).max
-    return np.stack([np.minimum(np.where(still, top, r).min(axis=-1), top) for r in (forward, backward)])
+    return np.stack([np.where(still, top, r).min(axis=-1, initial=top) for r in (forward, backward)])
 
 
 class _Points:
@@ -1062,10 +1066,11 @@ class _Total:
         """Lanes (points, directions) with several outputs each: the outputs go before the directions."""
         outputs = int(np.prod(shape))
         count = int(np.prod(last))
+        points = int(np.prod(batch))
 
         def arranged(a: NDArray[Any]) -> NDArray[Any]:
             a = a if a.shape[1] == outputs else np.broadcast_to(a[:, :1], (a.shape[0], outputs))
-            return np.ascontiguousarray(a.reshape(-1, count, outputs).swapaxes(1, 2)).reshape(-1)
+            return np.ascontiguousarray(a.reshape(points, count, outputs).swapaxes(1, 2)).reshape(-1)
 
         self.merge(arranged(found.status))
         step = np.exp2(arranged(found.exponent))

@@ -83,7 +83,10 @@ def unit_roundoff(dtype: np.dtype[Any]) -> float:
 
 def numeric(value: Any, what: str = "f") -> NDArray[Any]:
     """The value as a numeric array, or a TypeError that says what came."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise TypeError(f"{what} must return numbers, got {type(value).__name__} {value!r:.60}") from None
     if array.dtype.kind not in "fciub":
         raise TypeError(f"{what} must return numbers, got {_described(value, array)}")
     return array
