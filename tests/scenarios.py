@@ -189,7 +189,9 @@ def _of_one_variable(s: Scenario) -> list[Task]:
         out.append(Task(s, f"derivative{n}", "elementwise", s.elementwise, call, (x,), truth, n, reach))
         if s.scalar:
             first = x[0].item()
-            out.append(Task(s, f"derivative{n}-scalar", "elementwise", s.one_number, call, (first,), truth[0], n, reach[0]))
+            out.append(
+                Task(s, f"derivative{n}-scalar", "elementwise", s.one_number, call, (first,), truth[0], n, reach[0])
+            )
     truth = s.exact(1)
     out.append(Task(s, "partials", "elementwise", s.elementwise, fastdiff.partials, (x,), truth[None], 1, s.reach(1)))
     return out

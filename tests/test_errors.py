@@ -151,7 +151,9 @@ def test_h_and_bounds_have_to_broadcast(call):
         call(bounds=(0.0, [9.0, 9.0]))
 
 
-@pytest.mark.parametrize("h", [[0.1, 0.0, 0.1], [0.1, np.inf, 1e-305], [1e-305, -2.0, 0.1], [0.1, np.nan, 0.1]], ids=str)
+@pytest.mark.parametrize(
+    "h", [[0.1, 0.0, 0.1], [0.1, np.inf, 1e-305], [1e-305, -2.0, 0.1], [0.1, np.nan, 0.1]], ids=str
+)
 def test_the_bad_one_of_many_steps_is_named(h):
     bad = next(v for v in h if not 0 < v < np.inf)
     with says(ValueError, f"got {bad}"):
@@ -198,7 +200,11 @@ def test_huge_step_without_bounds_is_not_blamed_on_them():
 
 @pytest.mark.parametrize("orders", [None, 1, (1,), (1, 1, 1), "ab"])
 def test_orders_one_for_each_argument(orders):
-    with says(ValueError, "orders", "2 arguments", repr(orders)) if orders != "ab" else says((ValueError, TypeError), "orders"):
+    with (
+        says(ValueError, "orders", "2 arguments", repr(orders))
+        if orders != "ab"
+        else says((ValueError, TypeError), "orders")
+    ):
         mixed_partial(product, 1.0, 2.0, orders=orders)
 
 
@@ -352,7 +358,9 @@ def test_f_returns_a_ragged_list(call):
 
 
 @pytest.mark.parametrize("x", [1.0, np.ones(1), X, np.ones((2, 3)), np.ones((3, 1))], ids=np.shape)
-@pytest.mark.parametrize("returned", [np.ones(2), np.ones((2, 1)), np.ones((3, 2)), np.ones((1, 1)), np.ones(0)], ids=np.shape)
+@pytest.mark.parametrize(
+    "returned", [np.ones(2), np.ones((2, 1)), np.ones((3, 2)), np.ones((1, 1)), np.ones(0)], ids=np.shape
+)
 def test_elementwise_f_returns_another_shape(x, returned):
     for call in (derivative, partials, lambda f, x: mixed_partial(lambda a, b: f(a), x, 0.0, orders=(1, 1))):
         with says(ValueError, "shape", str(np.shape(x)), str(returned.shape)):

@@ -389,7 +389,7 @@ def test_a_given_step_fits_whether_or_not_the_error_is_asked_for():
 
 def test_bounds_of_each_element():
     x = np.linspace(0.1, 0.9, 5)
-    lo, hi = x - [0, 1e-3, 0.5, 1, 0], x + [1, 1e-3, 0.0, 1, 1e-6]
+    lo, hi = x - np.array([0, 1e-3, 0.5, 1, 0]), x + np.array([1, 1e-3, 0.0, 1, 1e-6])
     seen = []
     r = solved(lambda x: (seen.append(x), np.exp(x))[1], x, bounds=(lo, hi))
     assert (np.abs(r.value - np.exp(x)) <= r.error).all()

@@ -2,8 +2,9 @@
 
 from typing import TYPE_CHECKING
 
+from .assembly import Result
 from .config import show_config
-from .operators import Result, derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
+from .operators import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 
 __all__ = [
     "Result",

@@ -6,7 +6,7 @@ Nothing outside this package knows how f is called.
 
 from .base import Function, Sampled
 from .elementwise import Elementwise
-from .point import PointFunction
+from .point import Directions, PointFunction
 from .vectorized import VectorizedFunction
 
-__all__ = ["Elementwise", "Function", "PointFunction", "Sampled", "VectorizedFunction"]
+__all__ = ["Directions", "Elementwise", "Function", "PointFunction", "Sampled", "VectorizedFunction"]
