@@ -16,6 +16,25 @@ def nodes(x: NDArray[float64], h: NDArray[float64], t: float, out: NDArray[float
     np.add(x, out, out=out)
 
 
+def combine(
+    samples: NDArray[float64],
+    weights: NDArray[float64],
+    denominator: float,
+    h: NDArray[float64],
+    n: int,
+    out: NDArray[float64],
+) -> None:
+    """out = sum of weights[j] * samples[j], from the left, over denominator * h * ... * h, n times. samples: (m, N)."""
+    with np.errstate(all="ignore"):
+        np.multiply(samples[0], weights[0], out=out)
+        for sample, weight in zip(samples[1:], weights[1:], strict=True):
+            out += weight * sample
+        scale = np.full(h.shape, denominator)
+        for _ in range(n):
+            scale *= h
+        out /= scale
+
+
 # --- step control; the fields of `state` and the layout of `table` are those of fastdiff.steps ----------------------
 
 _LO, _HI, _SIGMA, _ZEROS, _LEAP, _SHRINK, _PROBED, _ROUNDS, _FLOOR = range(9)
@@ -62,8 +81,12 @@ def _log2(x: NDArray[float64]) -> NDArray[float64]:
 
 def _exp2(x: NDArray[float64]) -> NDArray[float64]:
     """The inverse of the piecewise linear logarithm."""
+    return _times_exp2(1.0, x)
+
+
+def _times_exp2(y: NDArray[float64] | float, x: NDArray[float64]) -> NDArray[float64]:
     whole = np.floor(x)
-    return _scaled(1.0 + (x - whole), whole)
+    return _scaled(y * (1.0 + (x - whole)), whole)
 
 
 def _power(exponent: NDArray[float64]) -> NDArray[float64]:
@@ -197,10 +220,12 @@ def control(
     lane, output = np.nonzero(state[_STATUS] == _RUNNING)
     if lane.size:
         s = state[:, lane, output]
-        _control(
-            _Table(table), samples[:, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
-            caps[:, lane], side, level, s,
-        )  # fmt: skip
+        with np.errstate(all="ignore"):
+            _control(
+                _Table(table), samples[:, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
+                caps[:, lane], side, level, s,
+            )  # fmt: skip
+            _give_up(s)
         state[:, lane, output] = s
 
 
@@ -230,7 +255,7 @@ def _control(
     # Samples scaled by a power of two so that the largest lies in [1, 2), the point's own subtracted.
     largest = np.abs(np.where(finite, f, 0.0)).max(axis=0)
     exponent = np.clip(((largest.view(np.int64) >> 52) - 1023).astype(float64), -1000.0, 1000.0)
-    factor = _power(-exponent)
+    factor, back = _power(-exponent), _power(exponent)
     safe = np.where(finite, f, 0.0)
     centre = safe[0] * factor
     d = [centre, *(safe[i] * factor - centre for i in range(1, last + 1))]
@@ -244,7 +269,7 @@ def _control(
         zero &= v == 0.0
     quiet = zero & ~((s[_PREV_FLAGS] >= _SUSPICIOUS) & (s[_PREV_K] < np.inf)) & base
     if quiet.any():
-        _no_difference(t, quiet, exponent, roundoff, k, k_unit, s)
+        _no_difference(t, quiet, exponent, back, roundoff, k, k_unit, s)
         live &= ~quiet
     if not live.any():
         return
@@ -261,7 +286,7 @@ def _control(
 
     unscale = exponent - n * k
     if base:
-        noisy = _compare(t, c, d, total, zero, live, exponent, roundoff, unscale, k, caps[side], s)
+        noisy = _compare(t, c, d, total, zero, live, back, roundoff, unscale, k, caps[side], s)
         live &= ~noisy
     unit = np.maximum(roundoff, s[_SIGMA] * factor)
     spectrum = _Spectrum(t, c, unit)
@@ -273,7 +298,7 @@ def _control(
         if heard.any():
             sigma = np.maximum(unit, 0.7 * _exp2(spectrum.plateau + spectrum.unit))
             unit = np.where(heard, sigma, unit)
-            s[_SIGMA] = np.where(heard, np.maximum(s[_SIGMA], sigma * _power(exponent)), s[_SIGMA])
+            s[_SIGMA] = np.where(heard, np.maximum(s[_SIGMA], sigma * back), s[_SIGMA])
             spectrum = _Spectrum(t, c, unit)
     lu = spectrum.unit
 
@@ -298,9 +323,10 @@ def _control(
     # The error bar.
     truncation = _exp2(spectrum.truncation + unscale)
     floor = _exp2(spectrum.roundoff + unscale)
-    size = np.maximum(_scaled(largest * factor, exponent), 5e-324)
-    condition = np.minimum(scale * np.abs(value if n == 1 else 0.0 * value) / size, 1e12)
-    error = _SAFETY * floor * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
+    error = _SAFETY * floor
+    if n == 1:
+        condition = np.minimum(scale * np.abs(value) / np.maximum(largest, 5e-324), 1e12)
+        error = error * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
     error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.unexplained + unscale))
     if n == 1:
@@ -316,12 +342,11 @@ def _control(
     )
     s[_SPREAD_FIRST] = np.where(rough & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
     error = np.where(spectrum.bad, np.maximum(error, spread), error)
-    error = np.where(np.isnan(value) | np.isnan(error), np.inf, error)
 
     s[_FLOOR] = np.where(live & (s[_FLOOR] == np.inf), floor, s[_FLOOR])
     known = live & (s[_SIGMA] > 0.0) & (s[_ERROR] < np.inf)
     if known.any():
-        least = _SAFETY * s[_SIGMA] * _exp2(t.norm - n * np.where(known, s[_K], 0.0))
+        least = _times_exp2(_SAFETY * s[_SIGMA], t.norm - n * np.where(known, s[_K], 0.0))
         s[_ERROR] = np.where(known, np.maximum(s[_ERROR], least), s[_ERROR])
     better = live & (error < s[_ERROR])
     s[_ERROR] = np.where(better, error, s[_ERROR])
@@ -330,8 +355,8 @@ def _control(
     s[_LAST_VALUE] = np.where(live, value, s[_LAST_VALUE])
     if base:
         s[_PREV_K] = np.where(live, k, s[_PREV_K])
-        s[_PREV_C1] = np.where(live, _scaled(c[last - 1], exponent), s[_PREV_C1])
-        s[_PREV_C2] = np.where(live, _scaled(c[last], exponent), s[_PREV_C2])
+        s[_PREV_C1] = np.where(live, c[last - 1] * back, s[_PREV_C1])
+        s[_PREV_C2] = np.where(live, c[last] * back, s[_PREV_C2])
         s[_PREV_VALUE] = np.where(live, value, s[_PREV_VALUE])
         s[_PREV_ERROR] = np.where(live, error, s[_PREV_ERROR])
         flags = np.where(spectrum.bad, _BAD, 0.0) + np.where(suspicious, _SUSPICIOUS, 0.0)
@@ -347,7 +372,7 @@ def _control(
     s[_LO] = np.where(settled, np.maximum(s[_LO], k), s[_LO])
     strength = np.where(spectrum.two, spectrum.size[2] if last >= 2 else lu, spectrum.size[1])
     start_at = np.where(spectrum.two, 2.0, 1.0)
-    strength = np.maximum(strength - np.where(s[_SIGMA] <= roundoff * _power(exponent), _log2(roundoff), lu), 0.0)
+    strength = np.maximum(strength - np.where(s[_SIGMA] <= roundoff * back, _log2(roundoff), lu), 0.0)
     highest = spectrum.highest
     steps = np.maximum(highest + 1.0 - start_at, 1.0)
     hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) / t.power
@@ -370,10 +395,9 @@ def _control(
     fall = np.maximum(np.ceil((short - spectrum.roundoff) / power), 2.0)
     fall = np.where(spectrum.bad, s[_SHRINK], fall)
     s[_SHRINK] = np.where(shrink & ~suspicious & spectrum.bad, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
-    to_noise = np.floor((spectrum.plateau + lu) - (spectrum.size[n] - n * k) / n * 1.0) if n == 1 else k - 12.0
+    to_noise = np.floor((spectrum.plateau + lu) - (spectrum.size[n] - n * k)) if n == 1 else k - 12.0
     down = np.where(probe, to_noise - _PROBE if n == 1 else to_noise, k - fall)
     _shrunk(shrink, down, k, k_least, s)
-    _give_up(s)
 
 
 def _not_finite(
@@ -411,13 +435,13 @@ def _not_finite(
         s[_LEAP] = np.where(closer, 2.0 * s[_LEAP], s[_LEAP])
     ended = closer & ((s[_STATUS] == _STALLED) | (s[_ROUNDS] >= _ROUNDS_MAX))
     s[_STATUS] = np.where(ended & (s[_ERROR] == np.inf), float(_NOT_FINITE), s[_STATUS])
-    _give_up(s)
 
 
 def _no_difference(
     t: _Table,
     quiet: NDArray[np.bool_],
     exponent: NDArray[float64],
+    back: NDArray[float64],
     roundoff: NDArray[float64],
     k: NDArray[float64],
     k_unit: NDArray[float64],
@@ -427,7 +451,7 @@ def _no_difference(
     s[_LO] = np.where(quiet, np.maximum(s[_LO], k), s[_LO])
     s[_ZEROS] = np.where(quiet, s[_ZEROS] + 1.0, s[_ZEROS])
     error = _exp2(_log2(roundoff) + t.norm + (exponent - t.n * k))
-    error = np.where(roundoff * _power(exponent) == 0.0, 0.0, error)
+    error = np.where(roundoff * back == 0.0, 0.0, error)
     better = quiet & ((s[_ERROR] == np.inf) | (s[_VALUE] == 0.0))
     s[_ERROR] = np.where(better, np.minimum(s[_ERROR], error), s[_ERROR])
     s[_VALUE] = np.where(better, 0.0, s[_VALUE])
@@ -438,7 +462,6 @@ def _no_difference(
     believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k))
     s[_STATUS] = np.where(believed, float(_CONVERGED), s[_STATUS])
     s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
-    _give_up(s)
 
 
 def _compare(
@@ -448,7 +471,7 @@ def _compare(
     total: NDArray[float64],
     zero: NDArray[np.bool_],
     live: NDArray[np.bool_],
-    exponent: NDArray[float64],
+    back: NDArray[float64],
     roundoff: NDArray[float64],
     unscale: NDArray[float64],
     k: NDArray[float64],
@@ -466,8 +489,8 @@ def _compare(
         return np.zeros(k.shape, bool)
     fell = np.where(compared, fell, 2.0)
     then = [s[_PREV_C1], s[_PREV_C2]]
-    now = [_scaled(c[last - 1], exponent), _scaled(c[last], exponent)]
-    unnorm = [_exp2(0.0 * k - t.norms[last - 2]), _exp2(0.0 * k - t.norms[last - 1])]
+    now = [c[last - 1] * back, c[last] * back]
+    unnorm = [_exp2(-t.norms[last - 2]), _exp2(-t.norms[last - 1])]
     top = np.maximum(np.abs(now[0]) * unnorm[0], np.abs(now[1]) * unnorm[1])
     top_then = np.maximum(np.abs(then[0]) * unnorm[0], np.abs(then[1]) * unnorm[1])
 
@@ -480,7 +503,7 @@ def _compare(
     square = mean * mean
     for v in d[1:]:
         square = square + (v - mean) * (v - mean)
-    heard = np.maximum(_scaled(np.sqrt(square / last), exponent), 0.125 * top_then)
+    heard = np.maximum(np.sqrt(square / last) * back, 0.125 * top_then)
     s[_SIGMA] = np.where(noisy, np.maximum(s[_SIGMA], heard), s[_SIGMA])
 
     value = _scaled(total, unscale)
@@ -512,7 +535,7 @@ def _shrunk(
 ) -> None:
     """Ask for the smaller step, inside the bracket; where there is none left, stop."""
     down = np.maximum(down, k_least)
-    down = np.where(down <= s[_LO], np.ceil((k + s[_LO]) / 2.0), down)
+    down = np.where(down <= s[_LO], np.ceil((k + s[_LO]) / 2.0) + 0.0, down)
     stuck = who & ((down <= s[_LO]) | (down >= k))
     s[_STATUS] = np.where(stuck, float(_STALLED), s[_STATUS])
     s[_WANT_K] = np.where(who, down, s[_WANT_K])
