@@ -20,12 +20,33 @@
 typedef struct {
     /* out[i] = x[i] + t * h[i], two roundings */
     void (*nodes)(const double *x, const double *h, double t, double *out, size_t n);
+
+    /* out[i] = (weights[0] * samples[0][i] + ... + weights[m - 1] * samples[m - 1][i]) / (denominator * h[i] * ... * h[i]):
+     * the sum from the left, the product too, with h[i] in it `order` times; m is at least 1 */
+    void (*combine)(const double *samples, const double *weights, size_t m, double denominator, const double *h,
+                    int order, double *out, size_t n);
 } fd_stencil_kernels;
+
+/* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
+ * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts. */
+typedef struct {
+    /* A fresh `state` (26 fields by element; see FIELDS in src/fastdiff/steps.py). */
+    void (*start)(const double *caps, int side, double *state, size_t lanes, size_t outputs);
+
+    /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state of every running element.
+     * `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its number, 0 for
+     * the first round at a step. By lane: `scale`, `k`, `k_unit`, `k_least`, all but `scale` whole numbers or infinite,
+     * `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
+    void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
+                    const double *k_unit, const double *k_least, const double *caps, int side, int level,
+                    double *state, size_t lanes, size_t outputs);
+} fd_control_kernels;
 
 /* All kernels of one level. */
 typedef struct {
     const char *level; /* "baseline", "v3" or "v4" */
     const fd_stencil_kernels *stencil;
+    const fd_control_kernels *control;
 } fd_kernels;
 
 /* The fastest table that this processor runs and that lies no higher than `cap` ("baseline", "v3", "v4").

@@ -1,0 +1,936 @@
+/* Step control: what the samples of a lane say about its step. Compiled once per level.
+ *
+ * The specification is src/fastdiff/kernels/_numpy.py, function by function; the fields of the state and the layout of
+ * a table are those of src/fastdiff/steps.py. An element is one output of one lane. Elements are judged LANES at a time
+ * by code without branches, on arrays that stay in the first-level cache. That settles the plain ones: finite samples
+ * that differ, no noise, nothing to compare with, exponents of moderate size. The others are judged one by one, by the
+ * same functions at length one and some more.
+ */
+#include "fastdiff.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define INLINE static inline __attribute__((always_inline))
+#elif defined(_MSC_VER)
+#define INLINE static __forceinline
+#else
+#define INLINE static inline
+#endif
+
+enum { LANES = 32, MAX_NODES = 40, HEADER = 16 };
+
+enum {
+    LO, HI, SIGMA, ZEROS, LEAP, SHRINK, PROBED, ROUNDS, FLOOR,
+    PREV_K, PREV_C1, PREV_C2, PREV_VALUE, PREV_ERROR, PREV_FLAGS, FIRST_K,
+    ERROR, VALUE, K, SPREAD_FIRST, SPREAD_LEAST, LAST_VALUE,
+    STATUS, WANT_K, WANT_LEVEL, WANT_SIDE,
+    FIELDS
+};
+
+enum { RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED };
+enum { BAD = 1, SUSPICIOUS = 2 };
+
+#define ROUNDS_MAX 10.0
+#define TOLERANCE 4.0
+#define GAIN 4.5
+#define EXPLORE 6.0
+#define PROBE 12.0
+#define SAFETY 4.0
+#define SAFETY_TRUNCATION 2.0
+#define TINIEST 4.9406564584124654e-324
+#define NONE (-5000.0) /* log2 of nothing */
+
+/* --- arithmetic without branches or libm -------------------------------------------------------------------------- */
+
+INLINE uint64_t bits_of(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+INLINE double from_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+INLINE double larger(double a, double b) { return a > b ? a : b; }
+INLINE double smaller(double a, double b) { return a < b ? a : b; }
+INLINE double limited(double x, double most) { return smaller(larger(x, -most), most); }
+
+/* floor and ceil for |x| < 2**51 and infinities, but never -0.0 */
+INLINE double whole_below(double x)
+{
+    double near = x + 0x1.8p52 - 0x1.8p52;
+    return near > x ? near - 1.0 : near;
+}
+
+INLINE double whole_above(double x)
+{
+    double near = x + 0x1.8p52 - 0x1.8p52;
+    return near < x ? near + 1.0 : near;
+}
+
+/* The exponent field of a nonnegative x as a double: its 11 bits under those of 2**52. */
+INLINE double exponent_field(double x) { return from_bits(bits_of(x) >> 52 | UINT64_C(0x4330000000000000)); }
+
+INLINE double log2_of(double x)
+{
+    double size = fabs(x);
+    double mantissa = from_bits((bits_of(size) & UINT64_C(0x000fffffffffffff)) | UINT64_C(0x3fe0000000000000));
+    return (exponent_field(size) - (0x1p52 + 1022.0)) + (2.0 * mantissa - 2.0);
+}
+
+/* 2.0**exponent for whole exponents in the normal range; anything for others */
+INLINE double power(double exponent) { return from_bits(bits_of(exponent + (0x1p52 + 1023.0)) << 52); }
+
+/* x * 2**exponent; `near`: |exponent| <= 1000 is known */
+INLINE double scaled(double x, double exponent, bool near)
+{
+    if (near)
+        return x * power(exponent);
+    double a = limited(exponent, 1000.0);
+    double b = limited(exponent - a, 1000.0);
+    double c = limited(exponent - a - b, 1000.0);
+    return x * power(a) * power(b) * power(c);
+}
+
+/* y * 2**x, the power piecewise linear */
+INLINE double times_exp2(double y, double x, bool near)
+{
+    double whole = whole_below(x);
+    return scaled(y * (1.0 + (x - whole)), whole, near);
+}
+
+INLINE double exp2_of(double x, bool near) { return times_exp2(1.0, x, near); }
+
+/* --- what is known of a call and of its elements ------------------------------------------------------------------- */
+
+/* A packed level. The arrays hold at q - 1 what belongs to power q, or to node q. */
+typedef struct {
+    size_t last, n, later; /* nodes without the point itself; order of the derivative; levels that follow (0 to 2) */
+    double norm, missed, no_decay, power, aim, fallback_missed;
+    double more[2], more_missed[2];
+    const double *offsets, *row, *fallback, *norms, *contamination, *taylor; /* fallback: NULL if there is none */
+} level_table;
+
+static level_table unpack(const double *p)
+{
+    level_table t = {
+        .last = (size_t)p[0], .n = (size_t)p[1], .later = (size_t)p[9],
+        .norm = p[2], .missed = p[3], .no_decay = p[4], .power = p[5], .aim = p[6], .fallback_missed = p[8],
+        .more = {p[10], p[12]}, .more_missed = {p[11], p[13]},
+    };
+    if (t.later > 2)
+        t.later = 2;
+    const double *arrays = p + HEADER;
+    t.offsets = arrays;
+    t.row = arrays + t.last;
+    t.fallback = p[7] != 0.0 ? arrays + 2 * t.last : NULL;
+    t.norms = arrays + 3 * t.last;
+    t.contamination = arrays + 4 * t.last;
+    t.taylor = arrays + 5 * t.last;
+    return t;
+}
+
+/* The arguments of `control`. */
+typedef struct {
+    level_table t;
+    const double *samples, *scale, *k, *k_unit, *k_least, *caps;
+    double eps;
+    int side;
+    bool base; /* level 0 */
+    double level;
+    size_t lanes, outputs, count; /* count: elements */
+    double *state;
+} call;
+
+/* Some elements. A row holds the same quantity for each of them; row q of d, c, size and seen belongs to node or power
+ * q. Logarithms are of quantities scaled so that the largest sample lies in [1, 2), times h**n. */
+typedef struct {
+    double s[FIELDS][LANES];
+    double scale[LANES], k[LANES], k_unit[LANES], k_least[LANES];
+    double d[MAX_NODES][LANES];                             /* samples, scaled, less the point's own */
+    double c[MAX_NODES][LANES];                             /* Taylor coefficients */
+    double largest[LANES], exponent[LANES];                 /* the largest sample and how it is scaled */
+    double unscale[LANES];                                  /* exponent of what undoes the scaling */
+    double wild[LANES], still[LANES];                       /* 1: a sample is not finite; 1: all samples are equal */
+    double roundoff[LANES], unit[LANES];                    /* of one sample, without and with noise */
+    double total[LANES], spare[LANES];                      /* the derivative by the value row, by the fallback row */
+    double size[MAX_NODES][LANES], seen[MAX_NODES][LANES];  /* log2 of c; the same, at least that of its noise */
+    double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
+    double rounding[LANES], unexplained[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
+    double value[LANES], error[LANES], bad[LANES], suspicious[LANES];
+    double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
+    double work[LANES], best[LANES];
+    const double *from; /* the first element's state */
+    size_t have, stride;
+    uint32_t fetched, changed; /* fields of s that hold the state, that will have to be written back */
+} block;
+
+#define EACH for (size_t i = 0; i < len; i++)
+#define BIT(field) (UINT32_C(1) << (field))
+#define ALL_FIELDS (BIT(FIELDS) - 1)
+
+/* A whole row at once where it is one, as most are. */
+INLINE void copy(double *out, const double *in, size_t n)
+{
+    if (n == LANES)
+        memcpy(out, in, LANES * sizeof(double));
+    else
+        for (size_t i = 0; i < n; i++)
+            out[i] = in[i];
+}
+
+/* Fields of the state, with copies of the first element after the last one. */
+INLINE void fetch(block *b, size_t len, uint32_t fields)
+{
+    for (size_t f = 0; f < FIELDS; f++)
+        if (fields >> f & 1) {
+            copy(b->s[f], b->from + f * b->stride, b->have);
+            for (size_t i = b->have; i < len; i++)
+                b->s[f][i] = b->s[f][0];
+        }
+}
+
+/* Fields that are about to change in part. */
+INLINE void change(block *b, uint32_t fields, size_t len)
+{
+    fetch(b, len, fields & ~b->fetched);
+    b->fetched |= fields;
+    b->changed |= fields;
+}
+
+/* Elements first to first + have, and copies of the first one up to len. */
+INLINE void load(block *b, const call *a, size_t first, size_t have, size_t len, uint32_t fields)
+{
+    b->from = a->state + first;
+    b->have = have;
+    b->stride = a->count;
+    b->fetched = b->changed = fields;
+    fetch(b, len, fields);
+    for (size_t q = 0; q <= a->t.last; q++)
+        copy(b->d[q], a->samples + q * a->count + first, have);
+    if (a->outputs == 1) {
+        copy(b->scale, a->scale + first, have);
+        copy(b->k, a->k + first, have);
+        copy(b->k_unit, a->k_unit + first, have);
+        copy(b->k_least, a->k_least + first, have);
+    } else {
+        size_t lane = first / a->outputs, output = first % a->outputs;
+        for (size_t i = 0; i < have; i++) {
+            b->scale[i] = a->scale[lane];
+            b->k[i] = a->k[lane];
+            b->k_unit[i] = a->k_unit[lane];
+            b->k_least[i] = a->k_least[lane];
+            if (++output == a->outputs)
+                output = 0, lane++;
+        }
+    }
+    for (size_t i = have; i < len; i++) {
+        for (size_t q = 0; q <= a->t.last; q++)
+            b->d[q][i] = b->d[q][0];
+        b->scale[i] = b->scale[0];
+        b->k[i] = b->k[0];
+        b->k_unit[i] = b->k_unit[0];
+        b->k_least[i] = b->k_least[0];
+    }
+}
+
+/* --- from samples to coefficients ---------------------------------------------------------------------------------- */
+
+/* out = w[0] * d[1] + w[1] * d[2] + ..., from the left */
+INLINE void weigh(const double *w, const block *b, size_t last, double *out, size_t len)
+{
+    size_t j = 1;
+    if (last >= 4) {
+        EACH out[i] = w[0] * b->d[1][i] + w[1] * b->d[2][i] + w[2] * b->d[3][i] + w[3] * b->d[4][i];
+        j = 4;
+    } else {
+        EACH out[i] = w[0] * b->d[1][i];
+    }
+    for (; j + 2 <= last; j += 2)
+        EACH out[i] = out[i] + w[j] * b->d[j + 1][i] + w[j + 1] * b->d[j + 2][i];
+    for (; j < last; j++)
+        EACH out[i] = out[i] + w[j] * b->d[j + 1][i];
+}
+
+/* Scale by a power of two and subtract the point's own sample. */
+INLINE void differences(block *b, const call *a, size_t len)
+{
+    EACH {
+        double size = fabs(b->d[0][i]);
+        b->wild[i] = size <= DBL_MAX ? 0.0 : 1.0;
+        b->largest[i] = size;
+    }
+    for (size_t q = 1; q <= a->t.last; q++)
+        EACH {
+            double size = fabs(b->d[q][i]);
+            b->wild[i] = size <= DBL_MAX ? b->wild[i] : 1.0;
+            b->largest[i] = larger(size, b->largest[i]);
+        }
+    EACH {
+        b->exponent[i] = limited(exponent_field(b->largest[i]) - (0x1p52 + 1023.0), 1000.0);
+        double factor = power(-b->exponent[i]);
+        b->d[0][i] = b->d[0][i] * factor;
+        b->work[i] = factor;
+        b->roundoff[i] = larger(a->eps * (b->largest[i] * factor), TINIEST * factor);
+        b->unscale[i] = b->exponent[i] - (double)a->t.n * b->k[i];
+        b->still[i] = 1.0;
+    }
+    for (size_t q = 1; q <= a->t.last; q++)
+        EACH {
+            double d = b->d[q][i] * b->work[i] - b->d[0][i];
+            b->still[i] = d == 0.0 ? b->still[i] : 0.0;
+            b->d[q][i] = d;
+        }
+}
+
+INLINE void coefficients(block *b, const level_table *t, size_t len)
+{
+    for (size_t q = 1; q <= t->last; q++)
+        weigh(t->taylor + (q - 1) * t->last, b, t->last, b->c[q], len);
+    weigh(t->row, b, t->last, b->total, len);
+    if (t->fallback)
+        weigh(t->fallback, b, t->last, b->spare, len);
+}
+
+/* --- from coefficients to decay, truncation and growth -------------------------------------------------------------- */
+
+#define NOISE(q) (b->lu[i] + t->norms[(q)-1])
+#define STANDS(q) (b->size[q][i] > NOISE(q) + 2.0)
+
+/* out = the least of (size[q] - size[j]) / (q - j) over the j < q that stand, or infinite */
+INLINE void least_slope(const block *b, const level_table *t, size_t q, double *out, size_t len)
+{
+    EACH out[i] = INFINITY;
+    for (size_t j = 1; j < q; j++) {
+        size_t gap = q - j;
+        if ((gap & (gap - 1)) == 0) { /* a power of two: the product equals the quotient */
+            double inverse = 1.0 / (double)gap;
+            EACH {
+                double slope = (b->size[q][i] - b->size[j][i]) * inverse;
+                out[i] = STANDS(j) ? smaller(slope, out[i]) : out[i];
+            }
+        } else {
+            EACH {
+                double slope = (b->size[q][i] - b->size[j][i]) / (double)gap;
+                out[i] = STANDS(j) ? smaller(slope, out[i]) : out[i];
+            }
+        }
+    }
+}
+
+INLINE void spectrum(block *b, const level_table *t, size_t len)
+{
+    const size_t last = t->last, n = t->n;
+    EACH b->lu[i] = log2_of(b->unit[i]);
+    EACH b->highest[i] = 0.0;
+    for (size_t q = 1; q <= last; q++)
+        EACH {
+            double size = log2_of(b->c[q][i]), noise = NOISE(q);
+            b->size[q][i] = size;
+            b->seen[q][i] = larger(size, noise);
+            b->highest[i] = size > noise + 2.0 ? (double)q : b->highest[i];
+        }
+
+    EACH b->decay[i] = NONE;
+    for (size_t q = 2; q <= last; q++) {
+        least_slope(b, t, q, b->best, len);
+        EACH {
+            bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
+            bool counts = STANDS(q) & (b->best[i] < INFINITY) & !(two & (q == 2));
+            b->before_top[i] = b->decay[i];
+            b->decay[i] = counts ? larger(b->decay[i], b->best[i]) : b->decay[i];
+        }
+    }
+
+    EACH {
+        double slope = smaller(larger(b->decay[i], -26.0), 2.0);
+        b->slope[i] = slope;
+        b->following[i] = larger(b->seen[last][i], b->seen[last - 1][i] + slope) + slope;
+        b->truncation[i] = t->missed + b->following[i];
+        b->rounding[i] = b->lu[i] + t->norm;
+    }
+    for (size_t q = n + 1; q <= last; q++)
+        EACH b->truncation[i] = larger(b->truncation[i], t->contamination[q - 1] + b->seen[q][i]);
+
+    /* the coefficient above which a lower one predicts the top: what exceeds that may be noise */
+    if (last >= 3) {
+        const double norm_top = t->norms[last - 1], norm = t->norm;
+        EACH {
+            double below = b->size[last - 1][i], lower = b->size[last - 2][i];
+            double gap = STANDS(2) ? b->size[2][i] - b->size[1][i] : -20.0;
+            double first = larger(below + b->before_top[i], lower + 2.0 * b->before_top[i]);
+            double second = larger(below, lower) + 2.0 * gap;
+            double predicted = b->before_top[i] > -4000.0 ? first : second;
+            double top = b->size[last][i];
+            b->unexplained[i] = top > predicted + 2.0 ? top - norm_top + norm : NONE;
+        }
+    } else {
+        EACH b->unexplained[i] = NONE;
+    }
+
+    /* how far h could grow until the coefficient that the aimed level misses reaches the roundoff */
+    size_t aimed = (size_t)t->power;
+    if (aimed <= last) {
+        EACH b->best[i] = b->seen[aimed][i];
+    } else {
+        EACH b->work[i] = b->seen[1][i];
+        for (size_t q = 2; q <= n; q++)
+            EACH b->work[i] = larger(b->work[i], b->seen[q][i]);
+        EACH {
+            double loose = larger(b->decay[i], -40.0);
+            loose = STANDS(2) ? loose : larger(loose, NOISE(2) - b->work[i]);
+            if (last >= 3)
+                loose = STANDS(3) ? loose : larger(loose, (NOISE(3) - b->work[i]) * 0.5);
+            b->work[i] = loose;
+            b->best[i] = INFINITY;
+        }
+        for (size_t q = 2; q <= last; q++)
+            EACH b->best[i] = smaller(b->best[i], b->seen[q][i] + b->work[i] * (double)(aimed - q));
+    }
+    EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) / t->power;
+}
+
+/* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's. Heights are
+ * log2 of coefficients in units of the noise, whatever the row's norm. */
+INLINE void plateau(block *b, const level_table *t, size_t len)
+{
+    const size_t last = t->last, n = t->n, low = last == 5 ? 2 : last - 2, high = last == 5 ? 3 : last;
+    if (last < 4) {
+        EACH b->flat[i] = b->plateau[i] = 0.0;
+        return;
+    }
+    const double *at_last = b->size[last], *at_below = b->size[last - 1], *at_n = b->size[n];
+    const double *at_low = b->size[low], *at_high = b->size[high];
+    const double norm_last = t->norms[last - 1], norm_below = t->norms[last - 2], norm_n = t->norms[n - 1];
+    const double norm_low = t->norms[low - 1], norm_high = t->norms[high - 1];
+    EACH {
+        const double lu = b->lu[i], last_height = at_last[i] - norm_last - lu;
+        const double top = larger(last_height, at_below[i] - norm_below - lu);
+        const double high_height = at_high[i] - norm_high - lu;
+        const double compared = last == 5 ? top : last_height;
+        const bool near = (last != 5) | (fabs(top - high_height) < 4.0);
+        const bool flat = (compared > 4.0) & (at_n[i] - norm_n - lu - top > 3.0) & near &
+                          (compared - (at_low[i] - norm_low - lu) > -4.0);
+        b->plateau[i] = top;
+        b->flat[i] = flat ? 1.0 : 0.0;
+    }
+}
+
+/* --- the verdict ---------------------------------------------------------------------------------------------------- */
+
+/* Ask for the smaller step, inside the bracket; where there is none left, stop. */
+INLINE void shrunk(block *b, size_t i, bool who, double down)
+{
+    double k = b->k[i], lo = b->s[LO][i];
+    down = larger(down, b->k_least[i]);
+    down = down <= lo ? whole_above((k + lo) / 2.0) : down;
+    bool stuck = who & ((down <= lo) | (down >= k));
+    b->s[STATUS][i] = stuck ? STALLED : b->s[STATUS][i];
+    b->s[WANT_K][i] = who ? down : b->s[WANT_K][i];
+}
+
+/* The derivative, and its error bar into the state. */
+INLINE void estimate(block *b, const call *a, size_t len, bool plain)
+{
+    const level_table *t = &a->t;
+    const size_t last = t->last, n = t->n;
+    uint64_t rough = 0, worse = 0;
+    if (t->fallback)
+        EACH b->total[i] = t->fallback_missed * fabs(b->c[last][i]) <= b->unit[i] ? b->spare[i] : b->total[i];
+    EACH {
+        b->value[i] = scaled(b->total[i], b->unscale[i], plain);
+        b->bad[i] = b->decay[i] > t->no_decay ? 1.0 : 0.0;
+        rough |= bits_of(b->bad[i]);
+    }
+    EACH {
+        double truncation = exp2_of(b->truncation[i] + b->unscale[i], plain);
+        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
+        double unexplained = exp2_of(b->unexplained[i] + b->unscale[i], plain);
+        if (plain)
+            unexplained = b->unexplained[i] > NONE ? unexplained : 0.0;
+        double error = SAFETY * floor;
+        if (n == 1) {
+            /* nan where x is 0 and the value infinite */
+            double condition = smaller(1e12, b->scale[i] * fabs(b->value[i]) / larger(b->largest[i], TINIEST));
+            error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
+        }
+        error = error + SAFETY_TRUNCATION * truncation;
+        b->error[i] = error + (b->bad[i] != 0.0 ? 0.0 : unexplained);
+        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
+    }
+    if (rough) {
+        change(b, BIT(SPREAD_FIRST) | BIT(SPREAD_LEAST), len);
+        EACH b->work[i] = n == 1 ? 0.0 : INFINITY;
+        for (size_t q = 1; n == 1 && q <= last; q++)
+            EACH b->work[i] = larger(fabs(b->d[q][i] / t->offsets[q - 1] - b->total[i]), b->work[i]);
+        EACH {
+            bool bad = b->bad[i] != 0.0;
+            double spread = n == 1 ? scaled(b->work[i], b->unscale[i], plain) : INFINITY;
+            double first = b->s[SPREAD_FIRST][i], least = b->s[SPREAD_LEAST][i];
+            b->s[SPREAD_LEAST][i] = bad & (first < INFINITY) ? smaller(least, spread) : least;
+            b->s[SPREAD_FIRST][i] = bad & (first == INFINITY) ? spread : first;
+            b->error[i] = bad ? larger(b->error[i], spread) : b->error[i];
+        }
+    }
+    if (!plain)
+        EACH {
+            bool known = (b->s[SIGMA][i] > 0.0) & (b->s[ERROR][i] < INFINITY);
+            double k = known ? b->s[K][i] : 0.0;
+            double least = times_exp2(SAFETY * b->s[SIGMA][i], t->norm - (double)n * k, plain);
+            b->s[ERROR][i] = known ? larger(b->s[ERROR][i], least) : b->s[ERROR][i];
+        }
+
+    EACH worse |= bits_of(b->error[i] < b->s[ERROR][i] ? 0.0 : 1.0);
+    if (worse) {
+        change(b, BIT(VALUE) | BIT(K), len);
+        EACH {
+            bool better = b->error[i] < b->s[ERROR][i];
+            b->s[ERROR][i] = better ? b->error[i] : b->s[ERROR][i];
+            b->s[VALUE][i] = better ? b->value[i] : b->s[VALUE][i];
+            b->s[K][i] = better ? b->k[i] : b->s[K][i];
+        }
+    } else {
+        EACH b->s[ERROR][i] = b->error[i];
+        EACH b->s[VALUE][i] = b->value[i];
+        EACH b->s[K][i] = b->k[i];
+    }
+    EACH b->s[LAST_VALUE][i] = b->value[i];
+    b->changed |= BIT(FLOOR) | BIT(ERROR) | BIT(VALUE) | BIT(K) | BIT(LAST_VALUE);
+    if (a->base) {
+        EACH {
+            double back = power(b->exponent[i]);
+            b->s[PREV_C1][i] = b->c[last - 1][i] * back;
+            b->s[PREV_C2][i] = b->c[last][i] * back;
+            b->s[PREV_FLAGS][i] = BAD * b->bad[i] + (plain ? 0.0 : SUSPICIOUS * b->suspicious[i]);
+            b->s[FIRST_K][i] = larger(b->s[FIRST_K][i], b->k[i]);
+        }
+        EACH b->s[PREV_K][i] = b->k[i];
+        EACH b->s[PREV_VALUE][i] = b->value[i];
+        EACH b->s[PREV_ERROR][i] = b->error[i];
+        b->changed |= BIT(PREV_K) | BIT(PREV_C1) | BIT(PREV_C2) | BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS) |
+                      BIT(FIRST_K);
+    }
+}
+
+/* How far h may grow, into b->up, and for which of the settled elements it is worth it, into b->grow. */
+INLINE void grown(block *b, const call *a, size_t len, bool plain)
+{
+    const level_table *t = &a->t;
+    const double noise_norm = t->norms[1], most = (double)t->n + 1.0, *main = b->size[t->n];
+    EACH {
+        const bool two = (b->size[2][i] > b->lu[i] + noise_norm + 2.0) & (b->size[2][i] > b->size[1][i]);
+        double quiet = b->lu[i];
+        if (!plain)
+            quiet = b->s[SIGMA][i] <= b->roundoff[i] * power(b->exponent[i]) ? log2_of(b->roundoff[i]) : quiet;
+        b->work[i] = larger((two ? b->size[2][i] : b->size[1][i]) - quiet, 0.0);
+        b->best[i] = two ? 2.0 : 1.0;
+    }
+    EACH {
+        const double strength = b->work[i], start_at = b->best[i], highest = b->highest[i];
+        const double steps = larger(highest + 1.0 - start_at, 1.0);
+        double hopeful = (-strength - t->aim + (t->power - start_at) * strength / steps) / t->power;
+        hopeful = highest < t->power ? hopeful : 0.0;
+        hopeful = highest < start_at ? 8.0 : hopeful;
+        hopeful = highest <= most ? larger(hopeful, EXPLORE) : hopeful;
+        b->growth[i] = smaller(whole_below(larger(b->growth[i], smaller(hopeful, 12.0))), 24.0);
+    }
+    EACH {
+        const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i];
+        const bool exact = b->rounding[i] - main[i] <= -49.0;
+        const bool grow = (growth >= GAIN) & (hi - k >= GAIN) & !exact & (b->nought[i] == 0.0);
+        const double up = (k < b->k_unit[i] - growth) & (b->highest[i] < most) ? b->k_unit[i] : k + growth;
+        b->up[i] = up >= hi ? whole_below((k + hi) / 2.0) : up;
+        b->grow[i] = grow ? b->settled[i] : 0.0;
+    }
+}
+
+/* How far h must shrink, into b->down. */
+INLINE void shrunken(block *b, const call *a, size_t len, bool plain)
+{
+    const level_table *t = &a->t;
+    const bool aims = a->base && t->later;
+    const double missed = aims ? t->power : (double)(t->last + 1), aim = t->aim;
+    if (aims)
+        EACH b->work[i] = aim + b->following[i] + b->slope[i];
+    else
+        EACH b->work[i] = b->truncation[i];
+    EACH {
+        const double so_far = b->s[SHRINK][i], more = smaller(whole_below(1.5 * so_far), 32.0);
+        const double fall = larger(whole_above((b->work[i] - b->rounding[i]) / missed), 2.0);
+        const bool bad = b->bad[i] != 0.0, suspicious = plain ? false : b->suspicious[i] != 0.0;
+        b->down[i] = b->k[i] - (bad ? so_far : fall);
+        b->s[SHRINK][i] = (b->shrink[i] != 0.0) & bad & !suspicious ? more : so_far;
+        b->s[HI][i] = b->shrink[i] != 0.0 ? smaller(b->s[HI][i], b->k[i]) : b->s[HI][i];
+    }
+    if (plain)
+        return;
+    EACH if (b->shrink[i] != 0.0 && b->suspicious[i] != 0.0) {
+        double far = whole_below(b->plateau[i] + b->lu[i] - (b->size[1][i] - b->k[i])) - PROBE;
+        b->s[PROBED][i] = 1.0;
+        b->down[i] = t->n == 1 ? far : b->k[i] - 12.0;
+    }
+}
+
+/* What samples say that are finite and not all equal. `plain`: no noise is known of, nothing is suspicious, exponents
+ * are moderate. */
+INLINE void judge(block *b, const call *a, size_t len, bool plain)
+{
+    const level_table *t = &a->t;
+    estimate(b, a, len, plain);
+
+    /* extend: nodes would bring the truncation error below the roundoff */
+    const double tolerance = a->base && t->later ? 0.0 : TOLERANCE;
+    const double more_0 = t->more[0], missed_0 = t->later > 0 ? t->more_missed[0] : INFINITY;
+    const double more_1 = t->more[1], missed_1 = t->later > 1 ? t->more_missed[1] : INFINITY;
+    const double slack_0 = TOLERANCE + (more_0 == 1.0 ? 1.0 : 0.0), slack_1 = TOLERANCE + (more_1 == 1.0 ? 1.0 : 0.0);
+    uint64_t extending = 0, settling = 0, shrinking = 0, growing = 0;
+    EACH {
+        const double following = b->following[i], slope = b->slope[i], rounding = b->rounding[i];
+        const double excess = b->truncation[i] - rounding, error = b->error[i];
+        const bool smooth = (b->bad[i] == 0.0) & (plain ? true : b->suspicious[i] == 0.0);
+        const bool reach = (missed_0 + following + more_0 * slope <= rounding + slack_0) |
+                           (missed_1 + following + more_1 * slope <= rounding + slack_1);
+        const bool extend = reach & (excess > tolerance) & smooth;
+        const bool nought = (fabs(b->value[i]) <= error) & (error <= b->s[FLOOR][i]) & (b->s[ROUNDS][i] > 1.0);
+        const bool settled = ((excess <= tolerance) | nought) & smooth & !extend;
+        b->extend[i] = extend ? 1.0 : 0.0;
+        b->settled[i] = settled ? 1.0 : 0.0;
+        b->shrink[i] = settled | extend ? 0.0 : 1.0;
+        b->nought[i] = nought ? 1.0 : 0.0;
+    }
+    EACH {
+        extending |= bits_of(b->extend[i]);
+        settling |= bits_of(b->settled[i]);
+        shrinking |= bits_of(b->shrink[i]);
+    }
+    if (settling)
+        EACH b->s[LO][i] = b->settled[i] != 0.0 ? larger(b->s[LO][i], b->k[i]) : b->s[LO][i];
+    if (settling && a->base)
+        grown(b, a, len, plain);
+    else
+        EACH b->grow[i] = 0.0;
+    EACH growing |= bits_of(b->grow[i]);
+    EACH b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? CONVERGED : RUNNING;
+    EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? a->level + 1.0 : 0.0;
+    b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
+    if (!(extending | shrinking | growing))
+        return;
+    change(b, BIT(WANT_K), len);
+    EACH {
+        const double want = b->extend[i] != 0.0 ? b->k[i] : b->s[WANT_K][i];
+        b->s[WANT_K][i] = b->grow[i] != 0.0 ? b->up[i] : want;
+    }
+    if (shrinking) {
+        change(b, BIT(SHRINK), len);
+        b->changed |= BIT(HI);
+        shrunken(b, a, len, plain);
+        EACH shrunk(b, i, b->shrink[i] != 0.0, b->down[i]);
+    }
+}
+
+/* End an element that has had all its rounds, and widen the error bar of what ends without convergence. */
+INLINE void give_up(block *b, size_t i)
+{
+    double status = b->s[STATUS][i], error = b->s[ERROR][i];
+    if (status == RUNNING && b->s[ROUNDS][i] >= ROUNDS_MAX && b->s[WANT_LEVEL][i] == 0.0)
+        status = EXHAUSTED;
+    if (status != STALLED && status != EXHAUSTED)
+        return;
+    double apart = fabs(b->s[LAST_VALUE][i] - b->s[VALUE][i]);
+    error = larger(error, isnan(apart) ? INFINITY : apart);
+    if (b->s[SPREAD_LEAST][i] < INFINITY && b->s[SPREAD_LEAST][i] > 1.5 * b->s[SPREAD_FIRST][i])
+        error = INFINITY;
+    b->s[ERROR][i] = error;
+    double flags = b->s[PREV_FLAGS][i];
+    b->s[STATUS][i] = flags >= BAD && flags != SUSPICIOUS ? NOT_SMOOTH : status;
+}
+
+/* --- one element, whatever it is ------------------------------------------------------------------------------------ */
+
+/* Turn to the side where f is finite; come closer where neither is. */
+static void not_finite(block *b, const call *a, size_t element)
+{
+    const double *f = a->samples + element;
+    const double k = b->k[0];
+    if (!(fabs(f[0]) <= DBL_MAX)) {
+        b->s[STATUS][0] = NOT_FINITE_HERE;
+        return;
+    }
+    b->s[HI][0] = smaller(b->s[HI][0], k);
+    bool right = true, left = true;
+    for (size_t q = 1; q <= a->t.last; q++) {
+        bool good = fabs(f[q * a->count]) <= DBL_MAX;
+        if (a->t.offsets[q - 1] > 0.0)
+            right &= good;
+        else
+            left &= good;
+    }
+    if (right != left && a->side == 0 && a->base) {
+        const double *caps = a->caps + (right ? 1 : 2) * a->lanes;
+        b->s[WANT_SIDE][0] = right ? 1.0 : -1.0;
+        b->s[WANT_K][0] = smaller(k, caps[element / a->outputs]);
+        b->s[PREV_K][0] = INFINITY;
+        b->s[FIRST_K][0] = -INFINITY;
+        return;
+    }
+    shrunk(b, 0, true, k - (a->base ? b->s[LEAP][0] : 2.0));
+    if (a->base)
+        b->s[LEAP][0] *= 2.0;
+    bool ended = b->s[STATUS][0] == STALLED || b->s[ROUNDS][0] >= ROUNDS_MAX;
+    if (ended && b->s[ERROR][0] == INFINITY)
+        b->s[STATUS][0] = NOT_FINITE;
+}
+
+/* Samples that are all equal: h is too small, until a second, much larger one shows the same. */
+static void no_difference(block *b, const level_table *t)
+{
+    const double k = b->k[0], hi = b->s[HI][0];
+    b->s[LO][0] = larger(b->s[LO][0], k);
+    b->s[ZEROS][0] += 1.0;
+    double error = exp2_of(log2_of(b->roundoff[0]) + t->norm + b->unscale[0], false);
+    if (b->roundoff[0] * power(b->exponent[0]) == 0.0)
+        error = 0.0;
+    if (b->s[ERROR][0] == INFINITY || b->s[VALUE][0] == 0.0) {
+        b->s[ERROR][0] = smaller(b->s[ERROR][0], error);
+        b->s[VALUE][0] = 0.0;
+        b->s[K][0] = k;
+    }
+    b->s[LAST_VALUE][0] = 0.0;
+    double up = k < b->k_unit[0] ? larger(k + 12.0, b->k_unit[0]) : k + 8.0;
+    if (up >= hi)
+        up = whole_below((k + hi) / 2.0);
+    if (b->s[ZEROS][0] >= 2.0 || up <= k)
+        b->s[STATUS][0] = CONVERGED;
+    b->s[WANT_K][0] = up;
+}
+
+/* What this round and the one before at a larger step say of the noise in f, into sigma. True where a probe found
+ * noise: the element starts again from its first step, knowing it. */
+static bool compare(block *b, const call *a, size_t element)
+{
+    const level_table *t = &a->t;
+    const size_t last = t->last;
+    const double fell = b->s[PREV_K][0] - b->k[0];
+    if (!(b->s[PREV_K][0] < INFINITY && fell >= 2.0))
+        return false;
+    const double back = power(b->exponent[0]);
+    const double then[2] = {b->s[PREV_C1][0], b->s[PREV_C2][0]};
+    const double now[2] = {b->c[last - 1][0] * back, b->c[last][0] * back};
+    const double unnorm[2] = {exp2_of(-t->norms[last - 2], false), exp2_of(-t->norms[last - 1], false)};
+    const double top = larger(fabs(now[0]) * unnorm[0], fabs(now[1]) * unnorm[1]);
+    const double top_then = larger(fabs(then[0]) * unnorm[0], fabs(then[1]) * unnorm[1]);
+
+    const bool probed = b->s[PREV_FLAGS][0] >= SUSPICIOUS && fell >= 8.0;
+    if (probed && (8.0 * top >= top_then || b->still[0] != 0.0)) {
+        double mean = b->d[1][0];
+        for (size_t q = 2; q <= last; q++)
+            mean = mean + b->d[q][0];
+        mean = mean / (double)(last + 1);
+        double square = mean * mean;
+        for (size_t q = 1; q <= last; q++)
+            square = square + (b->d[q][0] - mean) * (b->d[q][0] - mean);
+        double heard = larger(sqrt(square / (double)last) * back, 0.125 * top_then);
+        size_t cap = a->side < 0 ? 2 : (size_t)a->side;
+        b->s[SIGMA][0] = larger(b->s[SIGMA][0], heard);
+        b->s[WANT_K][0] = b->s[FIRST_K][0];
+        b->s[LO][0] = -INFINITY;
+        b->s[HI][0] = a->caps[cap * a->lanes + element / a->outputs] + 1.0;
+        b->s[PREV_K][0] = INFINITY;
+        b->s[ERROR][0] = INFINITY;
+        return true;
+    }
+    const double error = b->s[PREV_ERROR][0], value = b->s[PREV_VALUE][0];
+    if (probed || b->s[PREV_FLAGS][0] != 0.0 || !(error <= 0.015625 * fabs(value)))
+        return false;
+    const double least = exp2_of(log2_of(b->roundoff[0]) + t->norm + b->unscale[0], false);
+    if (!(fabs(scaled(b->total[0], b->unscale[0], false) - value) <= 8.0 * (error + least)))
+        return false;
+    for (size_t i = 0; i < 2; i++) {
+        double q = (double)(last - 1 + i);
+        double expected = scaled(then[i], -q * fell, false);
+        double extra = fabs(now[i] - expected);
+        double ratio = log2_of(then[i]) - log2_of(now[i]);
+        bool kink = ratio > 0.5 * fell + 2.0 && ratio < 2.5 * fell; /* falls like h or h**2: structure, not noise */
+        if (fabs(expected) <= extra && !kink)
+            b->s[SIGMA][0] = larger(b->s[SIGMA][0], 0.7 * extra * unnorm[i]);
+    }
+    return false;
+}
+
+INLINE void begin(block *b, const call *a, size_t len)
+{
+    EACH {
+        b->s[WANT_LEVEL][i] = 0.0;
+        b->s[WANT_SIDE][i] = (double)a->side;
+        b->s[ROUNDS][i] = b->s[ROUNDS][i] + (a->base ? 1.0 : 0.0);
+    }
+    b->changed |= BIT(WANT_LEVEL) | BIT(WANT_SIDE) | BIT(ROUNDS);
+}
+
+static void analyse_one(block *b, const call *a, size_t element)
+{
+    const level_table *t = &a->t;
+    coefficients(b, t, 1);
+    if (a->base && compare(b, a, element))
+        return;
+    const double factor = power(-b->exponent[0]);
+    b->unit[0] = larger(b->roundoff[0], b->s[SIGMA][0] * factor);
+    b->suspicious[0] = 0.0;
+    spectrum(b, t, 1);
+    if (a->base) {
+        plateau(b, t, 1);
+        if (b->flat[0] != 0.0) {
+            if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] == 0.0) {
+                b->suspicious[0] = 1.0;
+            } else {
+                double sigma = larger(b->unit[0], 0.7 * exp2_of(b->plateau[0] + b->lu[0], false));
+                b->unit[0] = sigma;
+                b->s[SIGMA][0] = larger(b->s[SIGMA][0], sigma * power(b->exponent[0]));
+                spectrum(b, t, 1);
+            }
+        }
+    }
+    judge(b, a, 1, false);
+}
+
+static void judge_one(const call *a, size_t element)
+{
+    block b;
+    load(&b, a, element, 1, 1, ALL_FIELDS);
+    if (b.s[STATUS][0] != RUNNING)
+        return;
+    begin(&b, a, 1);
+    differences(&b, a, 1);
+    const bool expected = b.s[PREV_FLAGS][0] >= SUSPICIOUS && b.s[PREV_K][0] < INFINITY;
+    if (b.wild[0] != 0.0)
+        not_finite(&b, a, element);
+    else if (b.still[0] != 0.0 && a->base && !expected)
+        no_difference(&b, &a->t);
+    else
+        analyse_one(&b, a, element);
+    give_up(&b, 0);
+    for (size_t f = 0; f < FIELDS; f++)
+        a->state[f * a->count + element] = b.s[f][0];
+}
+
+/* --- a block of elements --------------------------------------------------------------------------------------------- */
+
+/* Whether any element is not plain, or failed; keep: 1 for the others. */
+INLINE bool odd_ones(const block *b, double *keep, size_t len)
+{
+    uint64_t odd = 0;
+    EACH {
+        bool plain = (b->wild[i] == 0.0) & (b->still[i] == 0.0) & (b->s[SIGMA][i] == 0.0) & (b->flat[i] == 0.0);
+        bool near = (fabs(b->unscale[i]) < 700.0) & (fabs(b->truncation[i]) < 200.0) & (fabs(b->rounding[i]) < 200.0) &
+                    ((fabs(b->unexplained[i]) < 200.0) | (b->unexplained[i] == NONE));
+        keep[i] = plain & near ? keep[i] : 0.0;
+    }
+    EACH {
+        bool late = (b->s[STATUS][i] == RUNNING) & (b->s[ROUNDS][i] >= ROUNDS_MAX) & (b->s[WANT_LEVEL][i] == 0.0);
+        keep[i] = late | (b->s[STATUS][i] == STALLED) ? 0.0 : keep[i];
+    }
+    EACH odd |= bits_of(keep[i] != 0.0 ? 0.0 : 1.0);
+    return odd != 0;
+}
+
+static void judge_block(const call *a, size_t first, size_t have)
+{
+    enum { len = LANES };
+    block b;
+    double keep[LANES];
+    load(&b, a, first, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
+                                      BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
+    const double close = a->base ? 2.0 : INFINITY;
+    EACH {
+        bool alone = (b.s[PREV_K][i] == INFINITY) | (b.s[PREV_K][i] - b.k[i] < close);
+        keep[i] = alone & (b.s[STATUS][i] == RUNNING) ? 1.0 : 0.0;
+    }
+    b.changed = 0;
+    begin(&b, a, len);
+    differences(&b, a, len);
+    coefficients(&b, &a->t, len);
+    memcpy(b.unit, b.roundoff, sizeof b.unit);
+    spectrum(&b, &a->t, len);
+    if (a->base)
+        plateau(&b, &a->t, len);
+    else
+        memset(b.flat, 0, sizeof b.flat);
+    judge(&b, a, len, true);
+    bool odd = odd_ones(&b, keep, len);
+    for (size_t f = 0; f < FIELDS; f++) {
+        double *field = a->state + f * a->count + first;
+        if (!(b.changed >> f & 1))
+            continue;
+        if (!odd)
+            copy(field, b.s[f], have);
+        else
+            for (size_t i = 0; i < have; i++)
+                field[i] = keep[i] != 0.0 ? b.s[f][i] : field[i];
+    }
+    for (size_t i = 0; odd && i < have; i++)
+        if (keep[i] == 0.0)
+            judge_one(a, first + i);
+}
+
+/* --- the kernels ------------------------------------------------------------------------------------------------------ */
+
+static void start(const double *caps, int side, double *state, size_t lanes, size_t outputs)
+{
+    const double *cap = caps + (side < 0 ? 2 : (size_t)side) * lanes;
+    const size_t count = lanes * outputs;
+    for (size_t f = 0; f < FIELDS; f++) {
+        double value = 0.0;
+        if (f == LO || f == FIRST_K)
+            value = -INFINITY;
+        else if (f == PREV_K || f == FLOOR || f == ERROR || f == SPREAD_LEAST || f == SPREAD_FIRST)
+            value = INFINITY;
+        else if (f == LEAP)
+            value = 4.0;
+        else if (f == SHRINK)
+            value = 8.0;
+        else if (f == VALUE)
+            value = NAN;
+        for (size_t i = 0; i < count; i++)
+            state[f * count + i] = value;
+    }
+    for (size_t lane = 0; lane < lanes; lane++)
+        for (size_t i = 0; i < outputs; i++)
+            state[HI * count + lane * outputs + i] = cap[lane] + 1.0;
+}
+
+static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
+                    const double *k_unit, const double *k_least, const double *caps, int side, int level,
+                    double *state, size_t lanes, size_t outputs)
+{
+    const call a = {
+        .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .k_least = k_least,
+        .caps = caps, .eps = eps, .side = side, .base = level == 0, .level = level,
+        .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .state = state,
+    };
+    const double *status = state + STATUS * a.count;
+    for (size_t first = 0; first < a.count; first += LANES) {
+        size_t have = a.count - first < LANES ? a.count - first : LANES, running = 0;
+        for (size_t i = 0; i < have; i++)
+            running += status[first + i] == RUNNING;
+        if (running > 3)
+            judge_block(&a, first, have);
+        else
+            for (size_t i = 0; running && i < have; i++)
+                judge_one(&a, first + i);
+    }
+}
+
+const fd_control_kernels FD_NAME(fd_control) = {
+    .start = start,
+    .control = control,
+};
