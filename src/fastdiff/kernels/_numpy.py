@@ -134,11 +134,13 @@ class _Spectrum:
         stands = [lu > lu, *(size[q] > noise[q] + 2.0 for q in range(1, last + 1))]
         two = stands[2] & (size[2] > size[1]) if last >= 2 else stands[0]
         decay = np.full(lu.shape, -5000.0)
+        before_top = decay  # the same without the last coefficient
         for q in range(2, last + 1):
             best = np.full(lu.shape, np.inf)
             for j in range(1, q):
                 best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) / (q - j)), best)
-            counts = stands[q] & (best < np.inf) & ~(two & (q == 2))
+            counts = stands[q] & (best < np.inf) if q > 2 else stands[0]
+            before_top = decay
             decay = np.where(counts, np.maximum(decay, best), decay)
         seen = [lu, *(np.maximum(size[q], noise[q]) for q in range(1, last + 1))]
         slope = np.minimum(np.maximum(decay, -26.0), 2.0)
@@ -152,8 +154,11 @@ class _Spectrum:
         self.truncation = truncation
         self.roundoff = lu + t.norm
         self.bad = decay > t.no_decay
-        # the roundoff if the highest coefficient were nothing but noise
+        # The roundoff if the highest coefficient were nothing but noise; more if the lower ones do not predict it.
         self.doubt = size[last] - t.norms[last - 1] + t.norm
+        if last >= 3:
+            predicted = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
+            self.doubt = np.where(size[last] > predicted + 2.0, self.doubt + 3.0, self.doubt)
         # how far h could grow until the coefficient that the aimed level misses reaches the roundoff
         top = seen[1]
         for q in range(2, n + 1):
@@ -170,6 +175,10 @@ class _Spectrum:
             for q in range(2, last + 1):
                 reached = np.minimum(reached, seen[q] + loose * (power - q))
         self.growth = (self.roundoff - (t.aim + reached)) / power
+        # beyond that, the samples and their roundoff would grow with h
+        self.most = np.full(lu.shape, np.inf)
+        for q in range(1, last + 1):
+            self.most = np.where(stands[q], np.minimum(self.most, (1.0 - size[q]) / q), self.most)
         # each size in units of the noise, whatever the row's norm
         self.level = [lu, *(size[q] - t.norms[q - 1] - lu for q in range(1, last + 1))]
         self.plateau = np.maximum(self.level[last], self.level[last - 1]) if last > 1 else self.level[last]
@@ -388,7 +397,7 @@ def _control(
     extend &= live & ~rough
     s[_WANT_LEVEL] = np.where(extend, float(level + 1), s[_WANT_LEVEL])
     s[_WANT_K] = np.where(extend, k, s[_WANT_K])
-    nought = (np.abs(value) <= error) & (error <= s[_FLOOR]) & (s[_ROUNDS] > 1.0)
+    nought = (np.abs(value) <= error) & (error <= s[_FLOOR]) & (k < s[_FIRST_K])
     settled = live & ~extend & ((excess <= tolerance) | nought) & ~rough & ~suspicious
     s[_LO] = np.where(settled, np.maximum(s[_LO], k), s[_LO])
     strength = np.where(spectrum.two, spectrum.size[2] if last >= 2 else lu, spectrum.size[1])
@@ -399,7 +408,8 @@ def _control(
     hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) / t.power
     hopeful = np.where(highest < start_at, 8.0, np.where(highest < t.power, hopeful, 0.0))
     hopeful = np.where(highest <= n + 1.0, np.maximum(hopeful, _EXPLORE), hopeful)
-    growth = np.minimum(np.floor(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0))), 24.0)
+    growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
+    growth = np.floor(growth)
     exact = spectrum.roundoff - _log2(total) <= t.exact
     grow = settled & base & (growth * n >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
@@ -537,7 +547,7 @@ def _compare(
         expected = _scaled(then[i], -q * fell)
         extra = np.abs(now[i] - expected)
         ratio = _log2(then[i]) - _log2(now[i])
-        kink = (ratio > 0.5 * fell + 2.0) & (ratio < 2.5 * fell)  # falls like h or h**2: structure, not noise
+        kink = np.abs(ratio - fell) < 0.25 * fell  # falls like h: structure, not noise
         noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink
         s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], 0.7 * extra * unnorm[i]), s[_SIGMA])
 
