@@ -42,7 +42,6 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define PROBE 12.0
 #define SAFETY 4.0
 #define SAFETY_TRUNCATION 2.0
-#define TINIEST 4.9406564584124654e-324
 #define NONE (-5000.0) /* log2 of nothing */
 
 /* --- arithmetic without branches or libm -------------------------------------------------------------------------- */
@@ -194,7 +193,7 @@ INLINE void fetch(block *b, size_t len, uint32_t fields)
 {
     for (size_t f = 0; f < FIELDS; f++)
         if (fields >> f & 1) {
-            copy(b->s[f], b->from + f * b->stride, b->have);
+            copy(b->s[f], b->from + f * b->stride, len == 1 ? 1 : b->have);
             for (size_t i = b->have; i < len; i++)
                 b->s[f][i] = b->s[f][0];
         }
@@ -281,7 +280,7 @@ INLINE void differences(block *b, const call *a, size_t len)
         double factor = power(-b->exponent[i]);
         b->d[0][i] = b->d[0][i] * factor;
         b->work[i] = factor;
-        b->roundoff[i] = larger(a->eps * (b->largest[i] * factor), TINIEST * factor);
+        b->roundoff[i] = larger(a->eps * (b->largest[i] * factor), power(larger(-1074.0 - b->exponent[i], -1022.0)));
         b->unscale[i] = b->exponent[i] - (double)a->t.n * b->k[i];
         b->still[i] = 1.0;
     }
@@ -461,7 +460,8 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         double error = SAFETY * floor;
         if (n == 1) {
             /* nan where x is 0 and the value infinite */
-            double condition = smaller(1e12, b->scale[i] * fabs(b->value[i]) / larger(b->largest[i], TINIEST));
+            double condition = b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0);
+            condition = smaller(1e12, condition);
             error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
         }
         error = error + SAFETY_TRUNCATION * truncation;

@@ -260,7 +260,7 @@ def _control(
     safe = np.where(finite, f, 0.0)
     centre = safe[0] * factor
     d = [centre, *(safe[i] * factor - centre for i in range(1, last + 1))]
-    roundoff = np.maximum(eps * (largest * factor), 5e-324 * factor)
+    roundoff = np.maximum(eps * (largest * factor), _power(np.maximum(-1074.0 - exponent, -1022.0)))
 
     if not finite.all():
         _not_finite(t, f, here, finite, k, k_least, caps, side, base, s)
@@ -333,7 +333,7 @@ def _control(
     floor = _exp2(spectrum.roundoff + unscale)
     error = _SAFETY * floor
     if n == 1:
-        condition = np.minimum(scale * np.abs(value) / np.maximum(largest, 5e-324), 1e12)
+        condition = np.minimum(scale * np.abs(value) / np.where(largest > 0.0, largest, 1.0), 1e12)
         error = error * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
     error = error + np.where(spectrum.bad, 0.0, _SAFETY_NOISE * _exp2(spectrum.doubt + unscale))
