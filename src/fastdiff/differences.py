@@ -60,11 +60,11 @@ class Estimates:
 
 def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     """Derivatives along every lane at steps found automatically."""
-    parts: list[NDArray[float64]] = []
+    parts: list[list[NDArray[float64]]] = []
     at = 0
     outputs = 1
     if lanes.count == 0:
-        return _gathered([np.zeros((len(steps.FIELDS), 0, 1))], False)
+        return _gathered([[np.zeros((0, 1))] * 4], False)
     if lanes.count > TILE:
         function.centre(slice(0, 1))
     tile = TILE if lanes.count <= TILE or function.divisible else lanes.count
@@ -110,7 +110,9 @@ def largest_exponent(room: NDArray[float64], forward: float, backward: float) ->
     return cap
 
 
-def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre: NDArray[float64]) -> NDArray[float64]:
+def _tile(
+    function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre: NDArray[float64]
+) -> list[NDArray[float64]]:
     count, outputs = centre.shape
     k, side, caps = first_steps(lanes, scheme)
     unit = steps.first_exponent(lanes.unit, scheme.unit)
@@ -144,14 +146,14 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre
                     nodes.table, samples[: nodes.size], function.eps, lanes.scale, k, unit, least, caps, s, at, state
                 )  # fmt: skip
             else:
-                part = state[:, chosen]
+                part = state.take(chosen, axis=1)
                 backend.control(
-                    nodes.table, samples[: nodes.size, chosen], function.eps, lanes.scale[chosen], k[chosen],
+                    nodes.table, samples[: nodes.size].take(chosen, axis=1), function.eps, lanes.scale[chosen], k[chosen],
                     unit[chosen], least[chosen], np.ascontiguousarray(caps[:, chosen]), s, at, part,
                 )  # fmt: skip
                 state[:, chosen] = part
         active = _next_round(state, active, k, side, level)
-    return state
+    return [state[FIELD[name]].copy() for name in ("value", "error", "k", "status")]
 
 
 def _next_round(
@@ -171,11 +173,8 @@ def _next_round(
     return active
 
 
-def _gathered(parts: Sequence[NDArray[float64]], is_complex: bool) -> Estimates:
-    fields = [
-        np.concatenate([part[FIELD[name]] for part in parts]) if len(parts) > 1 else parts[0][FIELD[name]]
-        for name in ("value", "error", "k", "status")
-    ]
+def _gathered(parts: Sequence[Sequence[NDArray[float64]]], is_complex: bool) -> Estimates:
+    fields = [np.concatenate(field) if len(parts) > 1 else field[0] for field in zip(*parts)]
     value, error, exponent, status = fields
     error = np.where(np.isnan(value), np.inf, error)
     return _joined(value, error, exponent, status.astype(intp), is_complex)
