@@ -105,8 +105,9 @@ def largest_exponent(room: NDArray[float64], forward: float, backward: float) ->
     cap = np.full(room.shape[1], float(steps.LARGEST))
     for reach, space in ((forward, room[0]), (backward, room[1])):
         if reach > 0:
-            with np.errstate(over="ignore"):
-                cap = np.minimum(cap, np.where(space > 0, np.frexp(space * _ROOM / reach)[1] - 1.0, -np.inf))
+            with np.errstate(over="ignore", under="ignore"):
+                most = space * _ROOM / reach
+            cap = np.minimum(cap, np.where(most > 0, np.frexp(most)[1] - 1.0, -np.inf))
     return cap
 
 
