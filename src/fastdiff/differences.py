@@ -344,7 +344,9 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
     every = slice(0, lanes.count)
     if h is None:
         scale = np.where(lanes.scale == 0, lanes.unit, lanes.scale)
-        h = np.exp2(np.clip(np.frexp(scale)[1] - 60.0, steps.SMALLEST, steps.LARGEST))
+        k = np.frexp(scale)[1] - 60.0
+        k = np.maximum(k, np.minimum(k + 33.0, -960.0))  # close to the least numbers the imaginary part needs its bits
+        h = np.exp2(np.clip(k, steps.SMALLEST, steps.LARGEST))
     samples = function.sample(every, 1j * h)
     if samples.dtype.kind != "c":
         raise TypeError(
@@ -358,7 +360,7 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
     if with_error:
         rough = one_round(function, lanes, steps.plain(1, "central", None, None), None, True)
         function.is_complex = False
-        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000
+        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
         contradicted = np.abs(value - rough.value) > 16.0 * rough.error + error
         error = np.where(finite, np.where(contradicted, np.abs(value - rough.value) + rough.error, error), np.inf)
         status = np.where(finite & contradicted, steps.NOT_ANALYTIC, status)
