@@ -48,7 +48,11 @@ def test_scenario_complex(task):
         check_form(task, r, truth)
         off = np.abs(r.value - truth)
         assert (off <= r.error).all()
-        size = np.abs(truth).max(axis=-1, keepdims=True) if "jvp" not in task.operator and np.ndim(truth) else np.abs(truth)
+        size = (
+            np.abs(truth).max(axis=-1, keepdims=True)
+            if "jvp" not in task.operator and np.ndim(truth)
+            else np.abs(truth)
+        )
         assert (off <= 1e-13 * np.maximum(size, 1e3 * task.reach)).all()
         assert np.all(r.converged)
     assert sum(r.nfev for r in results) == points
@@ -88,7 +92,9 @@ def test_the_runner_notices():
             r = change(r, f, x)
             return r if full_output else r.value
 
-        return Task(*[getattr(good, n) for n in ("scenario", "operator", "kind", "f")], call, good.x, good.truth, 1, good.reach)
+        return Task(
+            *[getattr(good, n) for n in ("scenario", "operator", "kind", "f")], call, good.x, good.truth, 1, good.reach
+        )
 
     def changed(**fields):
         return lambda r, f, x: fastdiff.Result(**{**r.__dict__, **{k: v(r) for k, v in fields.items()}})
@@ -124,7 +130,12 @@ def test_the_scenarios_stress_different_things():
 
 numbers = st.floats(-1e6, 1e6, allow_subnormal=False)
 steps = st.floats(1e-8, 1e3)
-FUNCTIONS = {"exp": lambda x: np.exp(x / 1e6), "sin": np.sin, "cubic": lambda x: x * (x * x - 3.0), "1/x": lambda x: 1 / (x * x + 1)}
+FUNCTIONS = {
+    "exp": lambda x: np.exp(x / 1e6),
+    "sin": np.sin,
+    "cubic": lambda x: x * (x * x - 3.0),
+    "1/x": lambda x: 1 / (x * x + 1),
+}
 
 
 def textbook(f, x, h, method):
@@ -169,7 +180,11 @@ def test_textbook_equality_step_by_step(x, h, method):
                 return np.sin(t).sum(axis=-1)
 
             up, here, down = (moved(np.where(e != 0, x + s * e, x)) for s in (1.0, 0.0, -1.0))
-            wanted = {"central": (up - down) / (2 * h[i]), "forward": (up - here) / h[i], "backward": (here - down) / h[i]}
+            wanted = {
+                "central": (up - down) / (2 * h[i]),
+                "forward": (up - here) / h[i],
+                "backward": (here - down) / h[i],
+            }
             np.testing.assert_array_equal(g[:, i], wanted[method])
         jac = jacobian(np.sin, x, method, h, **options)
         np.testing.assert_array_equal(jac[:, np.arange(3), np.arange(3)], expected)
@@ -194,12 +209,16 @@ def test_quotients_of_exact_numbers_are_exact(x, e):
         p = min(p, 4)
         exact = Fraction(math.perm(p, n)) * Fraction(x) ** (p - n)
         found = derivative(lambda t: np.float64(t) ** p, float(x), h=h, n=n, accuracy=accuracy)
-        assert abs(Fraction(float(found)) - exact) <= Fraction(1, 2**44) * (1 + abs(Fraction(x)) ** p) / Fraction(h) ** n
+        assert (
+            abs(Fraction(float(found)) - exact) <= Fraction(1, 2**44) * (1 + abs(Fraction(x)) ** p) / Fraction(h) ** n
+        )
 
 
 # --- given steps: order of accuracy, Richardson, exactness on polynomials ------------------------------------------
 
-CONVERGENCE = [(n, a, m) for n in (1, 2, 3, 4, 5) for a in (1, 2, 3, 4, 6) for m in SIDES if not (m == "central" and a % 2)]
+CONVERGENCE = [
+    (n, a, m) for n in (1, 2, 3, 4, 5) for a in (1, 2, 3, 4, 6) for m in SIDES if not (m == "central" and a % 2)
+]
 CONVERGENCE += [(1, 8, "central"), (2, 8, "central"), (7, 2, "central"), (10, 2, "central"), (7, 1, "forward")]
 
 
@@ -348,9 +367,13 @@ def test_lists_tuples_and_odd_arrays():
     np.testing.assert_allclose(derivative(lambda x: x * x, tuple(x)), truth, rtol=1e-9)
     np.testing.assert_allclose(derivative(lambda x: x * x, np.repeat(x, 2)[::2]), truth, rtol=1e-9)
     np.testing.assert_allclose(derivative(lambda x: x * x, x[::-1]), truth[::-1], rtol=1e-9)
-    np.testing.assert_allclose(derivative(lambda x: x * x, np.asfortranarray(x.reshape(2, 3))), truth.reshape(2, 3), rtol=1e-9)
+    np.testing.assert_allclose(
+        derivative(lambda x: x * x, np.asfortranarray(x.reshape(2, 3))), truth.reshape(2, 3), rtol=1e-9
+    )
     np.testing.assert_allclose(derivative(lambda x: x * x, x.astype(">f8")), truth, rtol=1e-9)
-    np.testing.assert_allclose(derivative(lambda x: x * x, np.broadcast_to(3.0, (2, 2))), np.full((2, 2), 6.0), rtol=1e-9)
+    np.testing.assert_allclose(
+        derivative(lambda x: x * x, np.broadcast_to(3.0, (2, 2))), np.full((2, 2), 6.0), rtol=1e-9
+    )
     fixed = x.copy()
     fixed.flags.writeable = False
     np.testing.assert_allclose(derivative(lambda x: x * x, fixed), truth, rtol=1e-9)
@@ -439,7 +462,15 @@ def test_functions_of_math():
 
 def test_results_of_f_in_many_forms():
     """A point function may return a float, a list, an array of no dimensions or of one element."""
-    for wrap in (float, np.float64, np.array, np.float32, lambda v: [v], lambda v: np.array([v]), lambda v: np.array([[v]])):
+    for wrap in (
+        float,
+        np.float64,
+        np.array,
+        np.float32,
+        lambda v: [v],
+        lambda v: np.array([v]),
+        lambda v: np.array([[v]]),
+    ):
         rtol = 1e-3 if wrap is np.float32 else 1e-9
         np.testing.assert_allclose(gradient(lambda x, w=wrap: w(x @ x), [1.0, 2.0]), [2.0, 4.0], rtol=rtol)
     np.testing.assert_allclose(jacobian(lambda x: [x[0] * x[1], x[0]], [1.0, 2.0]), [[2, 1], [1, 0]], atol=1e-9)
@@ -525,7 +556,9 @@ def test_complex_values_everywhere():
         second = np.array([[-np.exp(0.4j) * 1.2, 1j * np.exp(0.4j)], [1j * np.exp(0.4j), 0]])
         np.testing.assert_allclose(hessian(f, x, vectorized=vectorized), second, atol=1e-5)
         np.testing.assert_allclose(hvp(f, x, [1.0, -1.0], vectorized=vectorized), second @ [1.0, -1.0], atol=1e-5)
-    np.testing.assert_allclose(mixed_partial(lambda a, b: np.exp(1j * a) * b, *x, orders=(1, 1)), second[0, 1], atol=1e-5)
+    np.testing.assert_allclose(
+        mixed_partial(lambda a, b: np.exp(1j * a) * b, *x, orders=(1, 1)), second[0, 1], atol=1e-5
+    )
 
 
 def test_the_complex_step_says_when_f_is_not_analytic():
@@ -682,9 +715,7 @@ def test_mixed_partial(orders):
     size = 2.0**q * np.exp(2 * y) + 0 * x
     assert (off <= r.error).all()
     assert (off <= 10.0 ** (2 * sum(orders) - 11) * size).all()
-    np.testing.assert_array_equal(
-        mixed_partial(lambda x, y: np.sin(x) * np.exp(2 * y), x, y, orders=orders), r.value
-    )
+    np.testing.assert_array_equal(mixed_partial(lambda x, y: np.sin(x) * np.exp(2 * y), x, y, orders=orders), r.value)
 
 
 def test_mixed_partial_of_three():
@@ -702,7 +733,9 @@ def test_mixed_partial_with_given_steps_is_exact_on_low_degrees():
         found = mixed_partial(lambda x, y: x**p * y**q, 2.0, 3.0, orders=orders, h=0.5)
         np.testing.assert_allclose(found, truth, rtol=1e-11)
     np.testing.assert_allclose(
-        mixed_partial(lambda x, y: x * y, np.array([2.0, 3.0]), 3.0, orders=(1, 1), h=np.array([0.5, 0.25])), [1, 1], rtol=1e-12
+        mixed_partial(lambda x, y: x * y, np.array([2.0, 3.0]), 3.0, orders=(1, 1), h=np.array([0.5, 0.25])),
+        [1, 1],
+        rtol=1e-12,
     )
 
 
@@ -767,7 +800,9 @@ def test_jacobians_of_any_shape(batch, outputs, vectorized):
 
 
 @settings(max_examples=25, deadline=None)
-@given(hnp.arrays(float, (5, 2), elements=st.floats(0.1, 3)), st.integers(0, 4), st.sampled_from([None, "scaled", 0.01]))
+@given(
+    hnp.arrays(float, (5, 2), elements=st.floats(0.1, 3)), st.integers(0, 4), st.sampled_from([None, "scaled", 0.01])
+)
 def test_shifting_the_batch_shifts_the_result(x, shift, h):
     """A point's result depends on no other point, bit for bit."""
 
@@ -778,10 +813,14 @@ def test_shifting_the_batch_shifts_the_result(x, shift, h):
         options = {"h": h, "vectorized": vectorized}
         for operator in (gradient, jacobian, hessian, partial(jvp, v=[1.0, 2.0]), partial(hvp, v=[1.0, 2.0])):
             found = operator(f, x, **options)
-            np.testing.assert_array_equal(operator(f, np.roll(x, shift, axis=0), **options), np.roll(found, shift, axis=0))
+            np.testing.assert_array_equal(
+                operator(f, np.roll(x, shift, axis=0), **options), np.roll(found, shift, axis=0)
+            )
             np.testing.assert_array_equal(operator(f, x[shift], **options), found[shift])
     elementwise = derivative(lambda x: x * x - 3 * x, x, h=h)
-    np.testing.assert_array_equal(derivative(lambda x: x * x - 3 * x, np.roll(x, shift, axis=0), h=h), np.roll(elementwise, shift, axis=0))
+    np.testing.assert_array_equal(
+        derivative(lambda x: x * x - 3 * x, np.roll(x, shift, axis=0), h=h), np.roll(elementwise, shift, axis=0)
+    )
     np.testing.assert_array_equal(derivative(lambda x: x * x - 3 * x, x[shift], h=h), elementwise[shift])
 
 
@@ -811,7 +850,11 @@ def test_hessians_are_symmetric(h, method):
             np.testing.assert_array_equal(a, np.swapaxes(a, 1, 2))
         p, q, s = x.T
         e, c, w = np.exp(p * q), np.cos(q * s), np.sin(q * s)
-        rows = [[q * q * e, e + p * q * e + s * c, q * c], [0 * p, p * p * e - s * s * w * p, p * c - q * s * w * p], [0 * p, 0 * p, -q * q * w * p]]
+        rows = [
+            [q * q * e, e + p * q * e + s * c, q * c],
+            [0 * p, p * p * e - s * s * w * p, p * c - q * s * w * p],
+            [0 * p, 0 * p, -q * q * w * p],
+        ]
         truth = np.moveaxis(np.array(rows), -1, 0)
         truth = np.triu(truth) + np.swapaxes(np.triu(truth, 1), 1, 2)
         assert (np.abs(r.value - truth) <= r.error).all()
@@ -852,7 +895,10 @@ def test_products_with_nothing():
     v = np.array([[0.0, 0.0], [1.0, 0.0]])
     for vectorized in (False, True):
         options = {"vectorized": vectorized, "full_output": True}
-        for r, truth in ((jvp(cubic, x, v, **options), [0.0, 31.0]), (hvp(cubic, x, v, **options), [[0.0, 0.0], [18.0, 1.0]])):
+        for r, truth in (
+            (jvp(cubic, x, v, **options), [0.0, 31.0]),
+            (hvp(cubic, x, v, **options), [[0.0, 0.0], [18.0, 1.0]]),
+        ):
             np.testing.assert_array_equal(r.value[0], truth[0])
             assert np.all(r.error[0] == 0.0)
             assert r.converged.all()

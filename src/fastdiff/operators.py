@@ -850,10 +850,12 @@ def _elementwise(
     function = Elementwise(f, args, points, [float(i == j) for i in range(len(points))])
     shape = function.full_shape
     x = np.broadcast_to(points[j], shape).reshape(-1)
-    space = np.stack([np.broadcast_to(r, shape).reshape(-1) for r in room(bounds, points[j])])
+    space = None
+    if bounds is not None:
+        space = np.stack([np.broadcast_to(r, shape).reshape(-1) for r in room(bounds, points[j])])
     h = None
     if isinstance(checked.h, np.ndarray):
         h = broadcast("h", checked.h, shape).reshape(-1)
-    found = total.solve(function, Lanes(np.abs(x), space, np.ones(x.shape)), h)
+    found = total.solve(function, Lanes(np.abs(x), space), h)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], shape)

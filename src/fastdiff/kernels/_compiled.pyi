@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy import float64
+from numpy import float64, intp
 from numpy.typing import NDArray
 
 NAME: str
@@ -32,6 +32,7 @@ def control(
     side: int,
     level: int,
     state: NDArray[float64],
+    which: NDArray[intp] | None = None,
 ) -> None: ...
 
 class Follower:

@@ -27,7 +27,8 @@ cdef extern from "fastdiff.h" nogil:
         void (*start)(const double *caps, int side, double *state, size_t lanes, size_t outputs) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
-                        double *state, size_t lanes, size_t outputs) noexcept nogil
+                        const ptrdiff_t *which, size_t chosen, double *state, size_t lanes,
+                        size_t outputs) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
@@ -109,6 +110,7 @@ def control(
     int side,
     int level,
     cnp.ndarray state not None,
+    cnp.ndarray which=None,
 ):
     cdef const double *ptable = <const double *> cnp.PyArray_DATA(table)
     cdef const double *psamples = <const double *> cnp.PyArray_DATA(samples)
@@ -120,8 +122,16 @@ def control(
     cdef double *pstate = <double *> cnp.PyArray_DATA(state)
     cdef size_t lanes = cnp.PyArray_DIM(state, 1)
     cdef size_t outputs = cnp.PyArray_DIM(state, 2)
+    cdef const ptrdiff_t *pwhich = NULL
+    cdef size_t chosen = 0
+    if which is not None:
+        pwhich = <const ptrdiff_t *> cnp.PyArray_DATA(which)
+        chosen = cnp.PyArray_SIZE(which)
+        if chosen == 0:
+            return
     with nogil:
-        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, pstate, lanes, outputs)
+        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, pwhich, chosen,
+                          pstate, lanes, outputs)
 
 
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------
@@ -224,7 +234,7 @@ cdef class Follower:
                 samples[j] = sample(f, args, point, i, x + self.offsets[side + 1][level][j] * h)
                 nfev += 1
             K.control.control(self.tables[side + 1][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
-                              caps, side, level, state, 1, 1)
+                              caps, side, level, NULL, 0, state, 1, 1)
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev
 
