@@ -1,9 +1,8 @@
 """Arguments of the operators, normalised and checked once: below, everything is an exact float64 array of known shape."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy import float64
@@ -18,8 +17,7 @@ _ENGINES = ("auto", "python", "vectorized", "traced", "native")
 MAX_N, _MAX_ACCURACY, _MAX_RICHARDSON = 10, 16, 6
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """Keyword arguments of an operator."""
 
     method: str
@@ -85,15 +83,12 @@ def _step(h: Step) -> NDArray[float64] | Literal["scaled"] | None:
         if h != "scaled":
             raise ValueError(f"h must be a number, an array, 'scaled' or None, got {h!r}")
         return "scaled"
+    if type(h) is float and _LEAST <= h < np.inf:
+        return np.asarray(h)
     step = real("h", h)
-    if step.ndim == 0:
-        good = _LEAST <= step < np.inf
-    else:
-        good = bool(((step >= _LEAST) & (step < np.inf)).all())
-    if not good:
-        raise ValueError(
-            f"h must be positive, finite and not denormal, got {step[~((step >= _LEAST) & (step < np.inf))][0]}"
-        )
+    bad = ~((step >= _LEAST) & (step < np.inf))
+    if bad.any():
+        raise ValueError(f"h must be positive, finite and not denormal, got {step[bad][0]}")
     return step
 
 
@@ -107,6 +102,8 @@ def whole(name: str, value: Any, least: int, most: int | None) -> int:
 
 def real(name: str, value: ArrayLike) -> NDArray[float64]:
     """The argument as a float64 array of its own shape; whole numbers become floats."""
+    if type(value) is float:
+        return np.asarray(value)
     try:
         array = np.asarray(value)
     except ValueError:

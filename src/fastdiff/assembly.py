@@ -9,7 +9,7 @@ import numpy as np
 from numpy import float64, intp
 from numpy.typing import ArrayLike, NDArray
 
-from . import small, steps
+from . import steps
 from .arguments import Bounds, Options, broadcast, check_callable, real, room
 from .differences import Estimates, Lanes, complex_step, estimate, one_round
 from .functions import Directions, Function, PointFunction, VectorizedFunction
@@ -169,13 +169,13 @@ class Total:
         self.engine = "python"
         self.statuses: set[int] = set()
         self.converged: NDArray[np.bool_] | None = None
-        self.seed: small.Seed | None = None
+        self.seed: Any = None  # the first value of f, where it is known already
 
     def quick(self, run: Callable[[], Any], shape: tuple[int, ...]) -> Any:
         """The result of a small problem, or None where the engine has to take over."""
         with np.errstate(all="ignore"):
             found = run()
-        if found is None or isinstance(found, small.Seed):
+        if type(found) is not tuple:
             self.seed = found
             return None
         value, error, k, status, self.nfev = found

@@ -39,10 +39,12 @@ class Follower:
     def __init__(
         self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int
     ) -> None: ...
-    def scalar(self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]) -> Any: ...
-    def point(
+    def scalar(
+        self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]
+    ) -> tuple[float64, float64, float, int, int] | Value: ...
+    def points(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: NDArray[float64], out: NDArray[float64]
-    ) -> Any: ...
+    ) -> int | Value | None: ...
 
 def quotients(
     f: Callable[..., Any],
@@ -52,6 +54,11 @@ def quotients(
     offsets: NDArray[float64],
     weights: NDArray[float64],
     denominator: float,
-    h: NDArray[float64],
+    h: float,
+    order: int,
     out: NDArray[float64],
-) -> Any: ...
+) -> int | Value: ...
+
+class Value:
+    value: Any
+    def __init__(self, value: Any) -> None: ...
