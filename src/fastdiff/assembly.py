@@ -134,19 +134,24 @@ class Quadratic:
 
     @classmethod
     def of(cls, found: Estimates, b: int, count: int) -> "Quadratic":
-        return cls(*(a[:, 0].reshape(b, count) for a in (found.value, found.error, found.step, found.status)))
+        def shaped(a: NDArray[Any]) -> NDArray[Any]:
+            return a[:, 0].reshape(b, count)
+
+        return cls(shaped(found.value), shaped(found.error), shaped(found.step), shaped(found.status))
 
     def times(self, factor: NDArray[float64]) -> "Quadratic":
-        return Quadratic(self.value * factor, self.error * np.abs(factor), self.step, self.status)
+        with np.errstate(all="ignore"):
+            return Quadratic(self.value * factor, self.error * np.abs(factor), self.step, self.status)
 
     def take(self, i: NDArray[intp]) -> "Quadratic":
         return Quadratic(self.value[:, i], self.error[:, i], self.step[:, i], self.status[:, i])
 
     def minus(self, *others: "Quadratic") -> "Quadratic":
         value, error, step, status = self.value, self.error, np.full(self.step.shape, np.inf), self.status
-        for other in others:
-            value, error = value - other.value, error + other.error
-            step, status = np.minimum(step, other.step), np.maximum(status, other.status)
+        with np.errstate(all="ignore"):
+            for other in others:
+                value, error = value - other.value, error + other.error
+                step, status = np.minimum(step, other.step), np.maximum(status, other.status)
         return Quadratic(value, error, self.step * step, status)
 
     def matrix(self, mixed: "Quadratic", i: NDArray[intp], j: NDArray[intp]) -> "Quadratic":

@@ -244,7 +244,7 @@ def one_round(
         parts = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
     order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
     value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
-    return _joined(value, error, np.broadcast_to(h[:, None], value.shape), status, function.is_complex)
+    return _joined(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status, function.is_complex)
 
 
 def _extent(stencil: Stencil) -> float:
@@ -260,7 +260,10 @@ def _fits(lanes: Lanes, stencil: Stencil, h: NDArray[float64]) -> NDArray[np.boo
     forward, backward = _reach(stencil)
     if lanes.room is None:
         return np.ones(h.shape, bool)
-    return np.logical_and(forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM)
+    inside: NDArray[np.bool_] = np.logical_and(
+        forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM
+    )
+    return inside
 
 
 def _side_that_fits(
@@ -312,7 +315,7 @@ def _one_side(
     roundoff = _roundoff(function, stencil, samples, h)
     if not same:
         roundoff = roundoff + _roundoff(function, finer, nearer, finer_h)
-    error = 2.0 * truncation + 4.0 * roundoff
+    error = 2.0 * truncation + 8.0 * roundoff
     vague = (truncation > 0.1 * np.abs(value)) & (truncation > 4.0 * roundoff) & (status == steps.CONVERGED)
     return value, np.where(np.isfinite(error), error, np.inf), np.where(vague, steps.TOO_COARSE, status)
 
@@ -328,7 +331,7 @@ def _samples(
             )
             samples[t] = centre if isinstance(which, slice) else centre[which]
         else:
-            samples[t] = function.sample(which, float(t) * h)
+            samples[t] = np.array(function.sample(which, float(t) * h))  # f may return the same array again
     return samples
 
 
@@ -353,24 +356,31 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
         k = np.frexp(scale)[1] - 60.0
         k = np.maximum(k, np.minimum(k + 33.0, -960.0))  # close to the least numbers the imaginary part needs its bits
         h = np.exp2(np.clip(k, steps.SMALLEST, steps.LARGEST))
-    samples = function.sample(every, 1j * h)
+    samples = np.array(function.sample(every, 1j * h))
     if samples.dtype.kind != "c":
         raise TypeError(
             f"method='complex' needs an f that returns complex values for complex x, got dtype {samples.dtype}"
         )
+    if (np.abs(samples.imag) > 2.0**-30 * np.abs(samples.real)).any():  # unusual: is that f, or its derivative?
+        centre = function.centre(every)
+        if function.is_complex and (centre[:, 1::2] != 0).any():
+            raise TypeError("method='complex' needs an f that is real for real x, got complex values there")
     value = samples.imag / h[:, None]
     finite = np.isfinite(value) & np.isfinite(lanes.scale)[:, None]
     value = np.where(finite, value, np.nan)
     status = np.where(finite, steps.CONVERGED, steps.NOT_FINITE).astype(intp)
     error = np.where(finite, np.nan, np.inf)
     if with_error:
-        rough = one_round(function, lanes, steps.plain(1, "central", None, None), None, True)
+        rough = estimate(function, lanes, steps.scheme(1, "central", None, None))
         function.is_complex = False
-        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
+        # Rounding inside f acts like a rounded x.
+        condition = lanes.scale[:, None] * np.abs(value) / np.maximum(np.abs(samples.real), 1e-300)
+        error = 8.0 * function.eps * (1.0 + np.minimum(condition, 1e12)) * np.abs(value)
+        error = error + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
         contradicted = np.abs(value - rough.value) > 16.0 * rough.error + error
         error = np.where(finite, np.where(contradicted, np.abs(value - rough.value) + rough.error, error), np.inf)
         status = np.where(finite & contradicted, steps.NOT_ANALYTIC, status)
-    return Estimates(value, error, np.broadcast_to(h[:, None], value.shape), status)
+    return Estimates(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status)
 
 
 def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:
