@@ -16,10 +16,14 @@
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 26")
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
 #else
 #define INLINE static inline
+#endif
+#ifndef UNROLLED
+#define UNROLLED
 #endif
 
 enum { LANES = 32, MAX_NODES = 40, HEADER = 16 };
@@ -164,6 +168,7 @@ typedef struct {
     double roundoff[LANES], unit[LANES];                    /* of one sample, without and with noise */
     double total[LANES], spare[LANES];                      /* the derivative by the value row, by the fallback row */
     double size[MAX_NODES][LANES], seen[MAX_NODES][LANES];  /* log2 of c; the same, at least that of its noise */
+    double stands[MAX_NODES][LANES];                        /* log2 of c where that is well above its noise, or -inf */
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], unexplained[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES];
@@ -191,6 +196,7 @@ INLINE void copy(double *out, const double *in, size_t n)
 /* Fields of the state, with copies of the first element after the last one. */
 INLINE void fetch(block *b, size_t len, uint32_t fields)
 {
+    UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         if (fields >> f & 1) {
             copy(b->s[f], b->from + f * b->stride, len == 1 ? 1 : b->have);
@@ -304,10 +310,10 @@ INLINE void coefficients(block *b, const level_table *t, size_t len)
 /* --- from coefficients to decay, truncation and growth -------------------------------------------------------------- */
 
 #define NOISE(q) (b->lu[i] + t->norms[(q)-1])
-#define STANDS(q) (b->size[q][i] > NOISE(q) + 2.0)
+#define STANDS(q) (b->stands[q][i] > -INFINITY)
 
 /* out = the least of (size[q] - size[j]) / (q - j) over the j < q that stand, or infinite */
-INLINE void least_slope(const block *b, const level_table *t, size_t q, double *out, size_t len)
+INLINE void least_slope(const block *b, size_t q, double *out, size_t len)
 {
     EACH out[i] = INFINITY;
     for (size_t j = 1; j < q; j++) {
@@ -315,13 +321,13 @@ INLINE void least_slope(const block *b, const level_table *t, size_t q, double *
         if ((gap & (gap - 1)) == 0) { /* a power of two: the product equals the quotient */
             double inverse = 1.0 / (double)gap;
             EACH {
-                double slope = (b->size[q][i] - b->size[j][i]) * inverse;
-                out[i] = STANDS(j) ? smaller(slope, out[i]) : out[i];
+                double slope = (b->size[q][i] - b->stands[j][i]) * inverse;
+                out[i] = smaller(slope, out[i]);
             }
         } else {
             EACH {
-                double slope = (b->size[q][i] - b->size[j][i]) / (double)gap;
-                out[i] = STANDS(j) ? smaller(slope, out[i]) : out[i];
+                double slope = (b->size[q][i] - b->stands[j][i]) / (double)gap;
+                out[i] = smaller(slope, out[i]);
             }
         }
     }
@@ -337,12 +343,13 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
             double size = log2_of(b->c[q][i]), noise = NOISE(q);
             b->size[q][i] = size;
             b->seen[q][i] = larger(size, noise);
+            b->stands[q][i] = size > noise + 2.0 ? size : -INFINITY;
             b->highest[i] = size > noise + 2.0 ? (double)q : b->highest[i];
         }
 
     EACH b->decay[i] = NONE;
     for (size_t q = 2; q <= last; q++) {
-        least_slope(b, t, q, b->best, len);
+        least_slope(b, q, b->best, len);
         EACH {
             bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
             bool counts = STANDS(q) & (b->best[i] < INFINITY) & !(two & (q == 2));
@@ -382,17 +389,21 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
     if (aimed <= last) {
         EACH b->best[i] = b->seen[aimed][i];
     } else {
+        const double norm_2 = t->norms[1], norm_3 = last >= 3 ? t->norms[2] : 0.0;
         EACH b->work[i] = b->seen[1][i];
         for (size_t q = 2; q <= n; q++)
             EACH b->work[i] = larger(b->work[i], b->seen[q][i]);
         EACH {
-            double loose = larger(b->decay[i], -40.0);
-            loose = STANDS(2) ? loose : larger(loose, NOISE(2) - b->work[i]);
-            if (last >= 3)
-                loose = STANDS(3) ? loose : larger(loose, (NOISE(3) - b->work[i]) * 0.5);
-            b->work[i] = loose;
-            b->best[i] = INFINITY;
+            const double loose = larger(b->decay[i], -40.0), rise = b->lu[i] + norm_2 - b->work[i];
+            b->best[i] = STANDS(2) ? loose : larger(loose, rise);
         }
+        if (last >= 3)
+            EACH {
+                const double loose = b->best[i], rise = (b->lu[i] + norm_3 - b->work[i]) * 0.5;
+                b->best[i] = STANDS(3) ? loose : larger(loose, rise);
+            }
+        EACH b->work[i] = b->best[i];
+        EACH b->best[i] = INFINITY;
         for (size_t q = 2; q <= last; q++)
             EACH b->best[i] = smaller(b->best[i], b->seen[q][i] + b->work[i] * (double)(aimed - q));
     }
@@ -526,9 +537,9 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 INLINE void grown(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
-    const double noise_norm = t->norms[1], most = (double)t->n + 1.0, *main = b->size[t->n];
+    const double most = (double)t->n + 1.0, *main = b->size[t->n];
     EACH {
-        const bool two = (b->size[2][i] > b->lu[i] + noise_norm + 2.0) & (b->size[2][i] > b->size[1][i]);
+        const bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
         double quiet = b->lu[i];
         if (!plain)
             quiet = b->s[SIGMA][i] <= b->roundoff[i] * power(b->exponent[i]) ? log2_of(b->roundoff[i]) : quiet;
@@ -621,7 +632,8 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         EACH b->grow[i] = 0.0;
     EACH growing |= bits_of(b->grow[i]);
     EACH b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? CONVERGED : RUNNING;
-    EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? a->level + 1.0 : 0.0;
+    const double next_level = a->level + 1.0;
+    EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? next_level : 0.0;
     b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
     if (!(extending | shrinking | growing))
         return;
@@ -819,6 +831,7 @@ static void judge_one(const call *a, size_t element)
     else
         analyse_one(&b, a, element);
     give_up(&b, 0);
+    UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         a->state[f * a->count + element] = b.s[f][0];
 }
@@ -867,17 +880,19 @@ static void judge_block(const call *a, size_t first, size_t have)
         memset(b.flat, 0, sizeof b.flat);
     judge(&b, a, len, true);
     bool odd = odd_ones(&b, keep, len);
-    for (size_t f = 0; f < FIELDS; f++) {
-        double *field = a->state + f * a->count + first;
-        if (!(b.changed >> f & 1))
-            continue;
-        if (!odd)
-            copy(field, b.s[f], have);
-        else
+    double *field = a->state + first;
+    if (!odd) {
+        UNROLLED
+        for (size_t f = 0; f < FIELDS; f++, field += a->count)
+            if (b.changed >> f & 1)
+                copy(field, b.s[f], have);
+        return;
+    }
+    for (size_t f = 0; f < FIELDS; f++, field += a->count)
+        if (b.changed >> f & 1)
             for (size_t i = 0; i < have; i++)
                 field[i] = keep[i] != 0.0 ? b.s[f][i] : field[i];
-    }
-    for (size_t i = 0; odd && i < have; i++)
+    for (size_t i = 0; i < have; i++)
         if (keep[i] == 0.0)
             judge_one(a, first + i);
 }
