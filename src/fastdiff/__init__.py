@@ -2,9 +2,23 @@
 
 from typing import TYPE_CHECKING
 
+from .assembly import Result
 from .config import show_config
+from .operators import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 
-__all__ = ["__version__", "show_config"]
+__all__ = [
+    "Result",
+    "__version__",
+    "derivative",
+    "gradient",
+    "hessian",
+    "hvp",
+    "jacobian",
+    "jvp",
+    "mixed_partial",
+    "partials",
+    "show_config",
+]
 
 __version__: str
 

@@ -36,18 +36,24 @@ FIELDS = (
 FIELD = {name: i for i, name in enumerate(FIELDS)}
 
 # Values of "status".
-RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED = range(7)
+RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED, NO_ROOM, TOO_COARSE, NOT_ANALYTIC = (
+    range(10)
+)
 REASONS = {
     CONVERGED: "",
     NOT_FINITE_HERE: "f is not finite at x",
-    NOT_FINITE: "f is not finite on either side of x at any step tried",
+    NOT_FINITE: "f is not finite at points that the stencil needs",
     NOT_SMOOTH: "no step gives samples that look smooth: a kink, a jump, the edge of the domain, or noise as large as f's change",
     STALLED: "no step balances truncation error and roundoff",
     EXHAUSTED: "the error was still falling after the last round",
+    NO_ROOM: "the bounds leave no room for a step",
+    TOO_COARSE: "the given step is too large for f: a stencil of higher order gives something else",
+    NOT_ANALYTIC: "the complex step contradicts a real difference: f is not analytic, or noisy",
 }
 
 SMALLEST = -1060  # exponents of steps stay inside the normal range with room for offsets
 LARGEST = 1000
+CLOSER_AT_ROOT = 8.0  # octaves by which the first step is smaller where x and f(x) are zero
 _ABSENT = -5000.0  # log2 of a contamination that is exactly zero
 
 
@@ -82,7 +88,7 @@ class Scheme:
     def unit(self) -> int:
         """log2 of the first step where the scale of f along the lane is one: a little below the best step there."""
         aimed_power, missed = self.levels[self.first_side][0].table[5:7]
-        return round((-52.0 - float(missed)) / float(aimed_power) - 0.6)
+        return round((-52.0 - float(missed)) / float(aimed_power) - 1.6)
 
 
 @cache
@@ -97,6 +103,27 @@ def scheme(n: int, method: str, accuracy: int | None, richardson: int | None) ->
     return Scheme(n, sides, {"central": 0, "forward": 1, "backward": -1}[method])
 
 
+@dataclass(frozen=True)
+class Plain:
+    """Textbook stencils by side, each with one of higher order that tells its error."""
+
+    n: int
+    stencils: dict[int, tuple[Stencil, Stencil]]
+    first_side: int
+
+
+@cache
+def plain(n: int, method: str, accuracy: int | None, richardson: int | None) -> Plain:
+    """The stencils for one round at a given step; to the sides for lanes that bounds cut off."""
+    stencils = {}
+    for side, name in ((0, "central"), (1, "forward"), (-1, "backward")):
+        stencil = Stencil.standard(n, accuracy, name)
+        if name == method and richardson:
+            stencil = stencil.richardson(richardson)
+        stencils[side] = (stencil, Stencil.standard(n, stencil.order + 2, name))
+    return Plain(n, stencils, {"central": 0, "forward": 1, "backward": -1}[method])
+
+
 def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Level, ...]:
     if richardson:
         return _extrapolated(Stencil.standard(n, accuracy, "central").richardson(richardson))
@@ -105,8 +132,8 @@ def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Leve
         reach = max(int(max(value.offsets)), (n + 1) // 2 + 1)
         return _levels(n, [_pairs(range(1, reach + 1))], value)
     # Five points, a sixth, a seventh: most functions are settled by the first five or six of them.
-    base = _pairs(range(1, (n + 1) // 2 + 2))
-    far = (n + 1) // 2 + 3
+    reach = (n + 1) // 2 + (1 if n <= 2 else 2)
+    base, far = _pairs(range(1, reach + 1)), reach + 2
     if n == 1:
         return _levels(n, [base, [*base, far], [*base, far, -far]])
     return _levels(n, [base, [*base, -far, far]])
@@ -142,7 +169,10 @@ def _levels(n: int, sets: Sequence[Sequence[Fraction | int]], value: Stencil | N
     for i, (offsets, row) in enumerate(zip(nodes, rows)):
         symmetric = {-t for t in offsets} == set(offsets)
         fallback = rows[i - 1] if i and not symmetric else None
-        later = [(len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j])) for j in range(i + 1, len(nodes))]
+        later = [
+            (len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j]), _noise_gain(nodes[j], rows[j]))
+            for j in range(i + 1, len(nodes))
+        ]
         packed.append(Level(n, tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim)))
     return tuple(packed)
 
@@ -173,8 +203,13 @@ def _first_missed(offsets: Row, row: Row, n: int) -> tuple[int, float]:
     return p, log2(float(moment(offsets, row, p)))
 
 
+def _noise_gain(offsets: Row, row: Row) -> float:
+    """log2 of the noise in the value over that in the highest coefficient."""
+    return _norm(row) - _norm(taylor_rows(offsets)[-1])
+
+
 MAX_NODES = 40
-HEADER = 16  # numbers before the arrays of a packed level
+HEADER = 18  # numbers before the arrays of a packed level
 
 
 def pack(
@@ -182,17 +217,18 @@ def pack(
     offsets: Row,
     row: Row,
     fallback: Row | None,
-    later: Sequence[tuple[int, float]],
+    later: Sequence[tuple[int, float, float]],
     aim: tuple[int, float],
 ) -> NDArray[float64]:
     """A level as the flat table that the kernels read. With m nodes and M = m - 1:
 
     0 M, 1 n, 2 log2 norm of the value row, 3 log2 of what it misses beyond M, 4 log2 of the decay that counts as none,
     5 and 6 the power of t that the aimed level misses and log2 of what it makes of it, 7 whether there is a fallback
-    row, 8 what that makes of t**M, 9 how many levels follow, 10 to 13 for the next two of them the nodes they add and
-    log2 of what they miss; then, each [1..M] as the point itself has offset 0 and is subtracted from the samples:
-    offsets, value row, fallback row, log2 norms of the Taylor rows, log2 of what the value row makes of t**q, and the
-    Taylor rows themselves [M][M].
+    row, 8 what that makes of t**M, 9 how many levels follow, 10 to 15 for the next two of them the nodes they add, log2 of
+    what they miss, and of the noise in their value over that in their highest coefficient, 16 log2 of the relative
+    roundoff that no step beats, 17 nothing; then, each [1..M] as the point itself has offset 0 and is subtracted from the
+    samples: offsets, value row, fallback row, log2 norms of the Taylor rows, log2 of what the value row makes of t**q, and
+    the Taylor rows themselves [M][M].
 
     The fallback is the symmetric row of the level before: exact on even functions, and preferred where the difference
     to the value row is roundoff.
@@ -213,8 +249,9 @@ def pack(
         (norms[-1] - norms[0]) / (last - 1) - 0.7 if last > 1 else 2.0,
     ]
     header += [*aim, float(fallback is not None), abs(float(moment(before, spare, last))), len(later)]
-    header += [v for pair in [*later, (0, 0.0), (0, 0.0)][:2] for v in pair]
-    header += [0.0] * (HEADER - len(header))
+    header += [v for triple in [*later, (0, 0.0, 0.0), (0, 0.0, 0.0)][:2] for v in triple]
+    header += [log2(float(max(map(abs, offsets)))) * n + _norm(row) - 50.5, 0.0]
+    assert len(header) == HEADER
     arrays = [
         rounded(offsets[1:]),
         rounded(row[1:]),
@@ -228,8 +265,8 @@ def pack(
 
 def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
     """log2 of the first step for lanes whose point has the given scale (the size of x along the lane; 0 counts as 1)."""
-    exponent = np.where(scale == 0, 0.0, np.frexp(scale)[1] - 1.0)
-    return np.clip(exponent + unit, SMALLEST, LARGEST)
+    exponent = np.where(scale == 0, 0.0, np.frexp(scale * 1.4142135623730951)[1] - 1.0)  # rounded to the nearest
+    return np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
 
 
 def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:
@@ -237,7 +274,7 @@ def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:
     return np.where(scale == 0, float(SMALLEST), np.maximum(np.frexp(scale)[1] - 50.0, SMALLEST))
 
 
-def thumb_exponent(scale: NDArray[float64], n: int, order: int, eps: float) -> NDArray[float64]:
+def thumb_exponent(scale: NDArray[float64], n: int, order: int) -> NDArray[float64]:
     """log2 of the rule-of-thumb step: eps**(1/(n + order)) times the scale of x, at least that of 1."""
     exponent = np.frexp(np.maximum(scale, 1.0))[1] - 1.0
-    return exponent + round(float(np.log2(eps)) / (n + order))
+    return exponent + round(-52.0 / (n + order))

@@ -47,11 +47,13 @@ _BAD, _SUSPICIOUS = 1.0, 2.0
 
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
-_GAIN = 4.5  # log2 of the least growth of h that is worth another round
+_GAIN = 5.0  # log2 of the least growth of h that is worth another round
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _PROBE = 12  # a probe for noise looks this many octaves below the step at which f changes by as much as the noise
 _SAFETY = 4.0  # the error bar is this many times the roundoff,
-_SAFETY_TRUNCATION = 2.0  # and this many times the truncation error
+_SAFETY_TRUNCATION = 2.0  # this many times the truncation error,
+_SAFETY_NOISE = 1.0  # and this many times the roundoff if the highest coefficient were nothing but noise
+_VAGUE = 8.0  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _HALF = np.int64(0x3FE0000000000000)
@@ -111,8 +113,9 @@ class _Table:
         self.norm, self.missed, self.no_decay = table[2], table[3], table[4]
         self.power, self.aim = table[5], table[6]
         self.has_fallback, self.fallback_missed = bool(table[7]), table[8]
-        self.later = [(table[10 + 2 * i], table[11 + 2 * i]) for i in range(min(int(table[9]), 2))]
-        parts = table[16:].reshape(5 + last, last)
+        self.exact = table[16]
+        self.later = [tuple(table[10 + 3 * i : 13 + 3 * i]) for i in range(min(int(table[9]), 2))]
+        parts = table[18:].reshape(5 + last, last)
         self.offsets, self.row, self.fallback, self.norms, self.contamination = parts[:5]
         self.taylor = parts[5:]
 
@@ -131,14 +134,13 @@ class _Spectrum:
         stands = [lu > lu, *(size[q] > noise[q] + 2.0 for q in range(1, last + 1))]
         two = stands[2] & (size[2] > size[1]) if last >= 2 else stands[0]
         decay = np.full(lu.shape, -5000.0)
-        before_top = decay.copy()  # the same without the last coefficient
+        before_top = decay  # the same without the last coefficient
         for q in range(2, last + 1):
             best = np.full(lu.shape, np.inf)
             for j in range(1, q):
                 best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) / (q - j)), best)
-            counts = stands[q] & (best < np.inf) & ~(two & (q == 2))
-            if q == last:
-                before_top = decay.copy()
+            counts = stands[q] & (best < np.inf) if q > 2 else stands[0]
+            before_top = decay
             decay = np.where(counts, np.maximum(decay, best), decay)
         seen = [lu, *(np.maximum(size[q], noise[q]) for q in range(1, last + 1))]
         slope = np.minimum(np.maximum(decay, -26.0), 2.0)
@@ -152,16 +154,11 @@ class _Spectrum:
         self.truncation = truncation
         self.roundoff = lu + t.norm
         self.bad = decay > t.no_decay
-        # the coefficient above which a lower one predicts the top: what exceeds that may be noise
-        gap = np.where(stands[2], size[2] - size[1], -20.0) if last >= 2 else lu
+        # The roundoff if the highest coefficient were nothing but noise; more if the lower ones do not predict it.
+        self.doubt = size[last] - t.norms[last - 1] + t.norm
         if last >= 3:
-            first = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
-            second = np.maximum(size[last - 1], size[last - 2]) + 2.0 * gap
-            predicted = np.where(before_top > -4000.0, first, second)
-            excess = size[last] > predicted + 2.0
-            self.unexplained = np.where(excess, size[last] - t.norms[last - 1] + t.norm, -5000.0)
-        else:
-            self.unexplained = np.full(lu.shape, -5000.0)
+            predicted = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
+            self.doubt = np.where(size[last] > predicted + 2.0, self.doubt + 3.0, self.doubt)
         # how far h could grow until the coefficient that the aimed level misses reaches the roundoff
         top = seen[1]
         for q in range(2, n + 1):
@@ -178,6 +175,10 @@ class _Spectrum:
             for q in range(2, last + 1):
                 reached = np.minimum(reached, seen[q] + loose * (power - q))
         self.growth = (self.roundoff - (t.aim + reached)) / power
+        # beyond that, the samples and their roundoff would grow with h
+        self.most = np.full(lu.shape, np.inf)
+        for q in range(1, last + 1):
+            self.most = np.where(stands[q], np.minimum(self.most, (1.0 - size[q]) / q), self.most)
         # each size in units of the noise, whatever the row's norm
         self.level = [lu, *(size[q] - t.norms[q - 1] - lu for q in range(1, last + 1))]
         self.plateau = np.maximum(self.level[last], self.level[last - 1]) if last > 1 else self.level[last]
@@ -312,12 +313,19 @@ def _control(
 
     # Nodes that would bring the truncation error below the roundoff, if one of the next levels would.
     excess = spectrum.truncation - spectrum.roundoff
+    # Where the highest coefficients are noise, they are no sign of truncation.
+    drowned = ~spectrum.stands[last] & ~spectrum.stands[last - 1]
+    excess = np.where(drowned, np.minimum(excess, 0.0), excess)
     tolerance = _TOLERANCE if not t.later else (0.0 if base else _TOLERANCE)
     extend = np.zeros(k.shape, bool)
-    for more, missed in t.later:
+    for more, missed, gain in t.later:
         slack = _TOLERANCE + (1.0 if more == 1.0 else 0.0)
         reach = missed + spectrum.following + more * spectrum.slope <= spectrum.roundoff + slack
+        top = spectrum.following + (more - 1.0) * spectrum.slope
+        reach &= top + gain <= spectrum.roundoff + _VAGUE
         extend |= reach
+    vague = spectrum.doubt > spectrum.roundoff + _VAGUE
+    excess = np.where(vague, np.maximum(excess, spectrum.doubt - spectrum.roundoff - _VAGUE + tolerance), excess)
     extend &= (excess > tolerance) & ~spectrum.bad & ~suspicious
 
     # The error bar.
@@ -328,7 +336,20 @@ def _control(
         condition = np.minimum(scale * np.abs(value) / np.where(largest > 0.0, largest, 1.0), 1e12)
         error = error * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
-    error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.unexplained + unscale))
+    error = error + np.where(spectrum.bad, 0.0, _SAFETY_NOISE * _exp2(spectrum.doubt + unscale))
+    # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
+    rough = spectrum.bad
+    corner = np.zeros(k.shape, bool)
+    if base:
+        fell = s[_PREV_K] - k
+        stagnant = (s[_PREV_K] < np.inf) & (fell >= 2.0) & (error >= 0.25 * s[_PREV_ERROR]) & (excess > tolerance)
+        stagnant &= ~suspicious
+        rough = rough | stagnant
+        # Samples that shrink exactly like h, twice, are those of a corner.
+        top = np.maximum(np.abs(c[last - 1] * back), np.abs(c[last] * back))
+        top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
+        alike = np.abs(_log2(top_then) - _log2(top) - np.where(stagnant, fell, 0.0)) < 0.125
+        corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & live
     if n == 1:
         spread = np.zeros(k.shape)
         for i in range(1, last + 1):
@@ -336,12 +357,21 @@ def _control(
         spread = _scaled(spread, unscale)
     else:
         spread = np.full(k.shape, np.inf)
-    rough = live & spectrum.bad
+    torn = live & rough
     s[_SPREAD_LEAST] = np.where(
-        rough & (s[_SPREAD_FIRST] < np.inf), np.minimum(s[_SPREAD_LEAST], spread), s[_SPREAD_LEAST]
+        torn & (s[_SPREAD_FIRST] < np.inf), np.minimum(s[_SPREAD_LEAST], spread), s[_SPREAD_LEAST]
     )
-    s[_SPREAD_FIRST] = np.where(rough & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
-    error = np.where(spectrum.bad, np.maximum(error, spread), error)
+    s[_SPREAD_FIRST] = np.where(torn & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
+    error = np.where(rough, np.maximum(error, spread), error)
+    error = np.where(np.isfinite(value), error, np.inf)
+    # Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f.
+    conflict = np.zeros(k.shape, bool)
+    if base:
+        apart = np.abs(value - s[_PREV_VALUE])
+        calm = live & ~rough & (s[_PREV_K] < np.inf) & (s[_PREV_FLAGS] == 0.0)
+        conflict = calm & (apart > 16.0 * (error + s[_PREV_ERROR]))
+        error = np.where(conflict, apart, error)
+        s[_ERROR] = np.where(conflict, np.maximum(s[_ERROR], apart), s[_ERROR])
 
     s[_FLOOR] = np.where(live & (s[_FLOOR] == np.inf), floor, s[_FLOOR])
     known = live & (s[_SIGMA] > 0.0) & (s[_ERROR] < np.inf)
@@ -359,16 +389,16 @@ def _control(
         s[_PREV_C2] = np.where(live, c[last] * back, s[_PREV_C2])
         s[_PREV_VALUE] = np.where(live, value, s[_PREV_VALUE])
         s[_PREV_ERROR] = np.where(live, error, s[_PREV_ERROR])
-        flags = np.where(spectrum.bad, _BAD, 0.0) + np.where(suspicious, _SUSPICIOUS, 0.0)
+        flags = np.where(rough, _BAD, 0.0) + np.where(suspicious, _SUSPICIOUS, 0.0)
         s[_PREV_FLAGS] = np.where(live, flags, s[_PREV_FLAGS])
         s[_FIRST_K] = np.where(live, np.maximum(s[_FIRST_K], k), s[_FIRST_K])
 
     # The verdict.
-    extend &= live
+    extend &= live & ~rough
     s[_WANT_LEVEL] = np.where(extend, float(level + 1), s[_WANT_LEVEL])
     s[_WANT_K] = np.where(extend, k, s[_WANT_K])
-    nought = (np.abs(value) <= error) & (error <= s[_FLOOR]) & (s[_ROUNDS] > 1.0)
-    settled = live & ~extend & ((excess <= tolerance) | nought) & ~spectrum.bad & ~suspicious
+    nought = (np.abs(value) <= error) & (error <= s[_FLOOR]) & (k < s[_FIRST_K])
+    settled = live & ~extend & ((excess <= tolerance) | nought) & ~rough & ~suspicious
     s[_LO] = np.where(settled, np.maximum(s[_LO], k), s[_LO])
     strength = np.where(spectrum.two, spectrum.size[2] if last >= 2 else lu, spectrum.size[1])
     start_at = np.where(spectrum.two, 2.0, 1.0)
@@ -378,13 +408,14 @@ def _control(
     hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) / t.power
     hopeful = np.where(highest < start_at, 8.0, np.where(highest < t.power, hopeful, 0.0))
     hopeful = np.where(highest <= n + 1.0, np.maximum(hopeful, _EXPLORE), hopeful)
-    growth = np.minimum(np.floor(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0))), 24.0)
-    exact = spectrum.roundoff - spectrum.size[n] <= -49.0
-    grow = settled & base & (growth >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
+    growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
+    growth = np.floor(growth)
+    exact = spectrum.roundoff - _log2(total) <= t.exact
+    grow = settled & base & (growth * n >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
-    s[_STATUS] = np.where(settled & ~grow, float(_CONVERGED), s[_STATUS])
+    s[_STATUS] = np.where(settled & ~grow, np.where(conflict, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS])
 
     shrink = live & ~settled & ~extend
     s[_HI] = np.where(shrink, np.minimum(s[_HI], k), s[_HI])
@@ -393,11 +424,13 @@ def _control(
     power = float(last + 1) if level or not t.later else t.power
     short = t.aim + spectrum.following + spectrum.slope if base and t.later else spectrum.truncation
     fall = np.maximum(np.ceil((short - spectrum.roundoff) / power), 2.0)
-    fall = np.where(spectrum.bad, s[_SHRINK], fall)
-    s[_SHRINK] = np.where(shrink & ~suspicious & spectrum.bad, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
+    fall = np.maximum(fall, np.where(vague, np.ceil((spectrum.doubt - spectrum.roundoff - _VAGUE + 2.0) / last), 2.0))
+    fall = np.where(rough, s[_SHRINK], fall)
+    s[_SHRINK] = np.where(shrink & ~suspicious & rough, np.minimum(np.floor(1.5 * s[_SHRINK]), 32.0), s[_SHRINK])
     to_noise = np.floor((spectrum.plateau + lu) - (spectrum.size[n] - n * k)) if n == 1 else k - 12.0
     down = np.where(probe, to_noise - _PROBE if n == 1 else to_noise, k - fall)
     _shrunk(shrink, down, k, k_least, s)
+    s[_STATUS] = np.where(corner, float(_NOT_SMOOTH), s[_STATUS])
 
 
 def _not_finite(
@@ -514,7 +547,7 @@ def _compare(
         expected = _scaled(then[i], -q * fell)
         extra = np.abs(now[i] - expected)
         ratio = _log2(then[i]) - _log2(now[i])
-        kink = (ratio > 0.5 * fell + 2.0) & (ratio < 2.5 * fell)  # falls like h or h**2: structure, not noise
+        kink = np.abs(ratio - fell) < 0.25 * fell  # falls like h: structure, not noise
         noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink
         s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], 0.7 * extra * unnorm[i]), s[_SIGMA])
 
@@ -552,3 +585,5 @@ def _give_up(s: NDArray[float64]) -> None:
     grows = failed & (s[_SPREAD_LEAST] < np.inf) & (s[_SPREAD_LEAST] > 1.5 * s[_SPREAD_FIRST])
     s[_ERROR] = np.where(grows, np.inf, s[_ERROR])
     s[_STATUS] = np.where(rough, float(_NOT_SMOOTH), s[_STATUS])
+    torn = (s[_STATUS] == _NOT_SMOOTH) & (s[_SPREAD_FIRST] < np.inf)
+    s[_ERROR] = np.where(torn, np.maximum(s[_ERROR], s[_SPREAD_FIRST]), s[_ERROR])

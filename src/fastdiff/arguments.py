@@ -1,0 +1,133 @@
+"""Arguments of the operators, normalised and checked once: below, everything is an exact float64 array of known shape."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy import float64
+from numpy.typing import ArrayLike, NDArray
+
+from .stencils import METHODS
+
+Bounds = tuple[ArrayLike, ArrayLike]
+Step = ArrayLike | Literal["scaled"] | None
+
+_ENGINES = ("auto", "python", "vectorized", "traced", "native")
+MAX_N, _MAX_ACCURACY, _MAX_RICHARDSON = 10, 16, 6
+
+
+@dataclass(frozen=True)
+class Options:
+    """Keyword arguments of an operator."""
+
+    method: str
+    h: NDArray[float64] | Literal["scaled"] | None
+    n: int
+    accuracy: int | None
+    richardson: int | None
+    full_output: bool
+
+
+def options(
+    method: str,
+    h: Step,
+    n: int,
+    accuracy: int | None,
+    richardson: int | None,
+    args: Sequence[Any],
+    engine: str,
+    threads: int | None,
+    full_output: bool,
+    vectorized: bool = False,
+) -> Options:
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
+    n = whole("n", n, 1, MAX_N)
+    accuracy = None if accuracy is None else whole("accuracy", accuracy, 1, _MAX_ACCURACY)
+    richardson = None if richardson is None else whole("richardson", richardson, 0, _MAX_RICHARDSON) or None
+    if method == "complex" and (n != 1 or accuracy is not None or richardson is not None):
+        raise ValueError(
+            "method='complex' gives first derivatives at full accuracy; n, accuracy and richardson do not apply"
+        )
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"args must be a tuple of further arguments of f, got {type(args).__name__}")
+    if engine not in _ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(map(repr, _ENGINES))}, got {engine!r}")
+    if engine in ("traced", "native") or (engine == "vectorized") > vectorized:
+        hint = "; it needs vectorized=True" if engine == "vectorized" else "; this version calls f from Python"
+        raise ValueError(f"engine={engine!r} cannot run this function{hint}")
+    if threads is not None:
+        whole("threads", threads, 1, None)
+    step: NDArray[float64] | Literal["scaled"] | None
+    if h is None or (isinstance(h, str) and h == "scaled"):
+        step = h  # type: ignore[assignment]
+    elif isinstance(h, str):
+        raise ValueError(f"h must be a number, an array, 'scaled' or None, got {h!r}")
+    else:
+        step = real("h", h)
+        bad = ~((step >= np.finfo(float64).tiny) & (step < np.inf))
+        if bad.any():
+            raise ValueError(f"h must be positive, finite and not denormal, got {step[bad][0]}")
+    return Options(method, step, n, accuracy, richardson, bool(full_output))
+
+
+def whole(name: str, value: Any, least: int, most: int | None) -> int:
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | np.integer):
+        raise TypeError(f"{name} must be an integer, got {type(value).__name__} {value!r}")
+    if value < least or (most is not None and value > most):
+        raise ValueError(f"{name} must be {f'from {least} to {most}' if most else f'at least {least}'}, got {value}")
+    return int(value)
+
+
+def real(name: str, value: ArrayLike) -> NDArray[float64]:
+    """The argument as a float64 array of its own shape; whole numbers become floats."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be a number or an array of numbers, got rows of different lengths") from None
+    if array.dtype.kind == "c":
+        raise TypeError(f"{name} must be real, got dtype {array.dtype}")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be a number or an array of numbers, got dtype {array.dtype}")
+    return array.astype(float64)
+
+
+def check_callable(f: Any) -> None:
+    if not callable(f):
+        raise TypeError(f"f must be callable, got {type(f).__name__}")
+
+
+def room(bounds: Bounds | None, x: NDArray[float64]) -> tuple[NDArray[float64], NDArray[float64]]:
+    """How far x may move up and down, each of x's shape; without limit where x is not finite."""
+    top = np.finfo(float64).max
+    if bounds is None:
+        lo, hi = np.full(x.shape, -top), np.full(x.shape, top)
+    else:
+        try:
+            low, high = bounds
+        except (TypeError, ValueError):
+            raise ValueError(f"bounds must be a pair (lo, hi), got {bounds!r:.80}") from None
+        lo, hi = real("bounds[0]", low), real("bounds[1]", high)
+        if np.isnan(lo).any() or np.isnan(hi).any():
+            raise ValueError("bounds must not be nan")
+        lo, hi = broadcast("bounds[0]", lo, x.shape), broadcast("bounds[1]", hi, x.shape)
+        if (lo > hi).any():
+            i = np.flatnonzero((lo > hi).ravel())[0]
+            raise ValueError(f"bounds must have lo <= hi, got lo={lo.flat[i]}, hi={hi.flat[i]}")
+        outside = (x < lo) | (x > hi)
+        if outside.any():
+            i = np.flatnonzero(outside.ravel())[0]
+            raise ValueError(f"x must lie inside bounds, got x={x.flat[i]} with lo={lo.flat[i]}, hi={hi.flat[i]}")
+        lo, hi = np.clip(lo, -top, top), np.clip(hi, -top, top)
+    with np.errstate(all="ignore"):
+        up, down = np.minimum(hi - x, top), np.minimum(x - lo, top)
+    here = np.isfinite(x)
+    return np.where(here, up, top), np.where(here, down, top)
+
+
+def broadcast(name: str, array: NDArray[float64], shape: tuple[int, ...]) -> NDArray[float64]:
+    try:
+        return np.broadcast_to(array, shape)
+    except ValueError:
+        raise ValueError(f"{name} must broadcast with x of shape {shape}, got shape {array.shape}") from None

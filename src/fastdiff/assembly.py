@@ -1,0 +1,273 @@
+"""What the operators share: points and their lanes, runs of the engine added up, and results."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import ArrayLike, NDArray
+
+from . import small, steps
+from .arguments import Bounds, Options, broadcast, check_callable, real, room
+from .differences import Estimates, Lanes, complex_step, estimate, one_round
+from .functions import Directions, Function, PointFunction, VectorizedFunction
+
+
+@dataclass(frozen=True)
+class Result:
+    """A derivative with what is known of it. Arrays have the shape of `value`.
+
+    Attributes
+    ----------
+    value : scalar or ndarray
+        The derivative, float64, or complex128 where f returns complex values; nan where there is none.
+    error : scalar or ndarray
+        Estimate of abs(value - truth) that is meant to hold; inf where there is no reliable derivative.
+    h : scalar or ndarray
+        The step used, in units of x; for `jvp` the t of x + t v. The smallest where several play together.
+    nfev : int
+        Points at which f was evaluated, in total.
+    converged : bool or ndarray of bool
+        Whether the error is as small as f's noise allows. With a given step: whether a stencil of higher order agrees.
+    engine : str
+        How f was called: "python", or "vectorized" for many points at once.
+    reason : str
+        Why some elements did not converge; empty when all did.
+    """
+
+    value: Any
+    error: Any
+    h: Any
+    nfev: int
+    converged: Any
+    engine: str
+    reason: str
+
+
+def room_along(space: NDArray[float64], moves: NDArray[float64]) -> NDArray[float64]:
+    """How far directions may go: space (2, ..., axes) up and down each axis, moves (..., axes)."""
+    size = np.abs(moves)
+    with np.errstate(all="ignore"):
+        forward = np.where(moves >= 0, space[0], space[1]) / size
+        backward = np.where(moves >= 0, space[1], space[0]) / size
+    still = size == 0
+    top = np.finfo(float64).max
+    return np.stack([np.where(still, top, r).min(axis=-1, initial=top) for r in (forward, backward)])
+
+
+class Points:
+    """f and a batch of points (..., d)."""
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        x: ArrayLike,
+        args: Sequence[Any],
+        bounds: Bounds | None,
+        vectorized: bool,
+        scalar_valued: bool,
+    ) -> None:
+        check_callable(f)
+        self.x = real("x", x)
+        if self.x.ndim == 0:
+            raise ValueError("x must have the point along its last axis, got a scalar; derivative takes scalars")
+        self.f, self.args, self.vectorized, self.scalar_valued = f, args, vectorized, scalar_valued
+        self.batch, self.d = self.x.shape[:-1], self.x.shape[-1]
+        self.points = self.x.reshape(-1, self.d) if self.x.size else np.zeros((int(np.prod(self.batch)), self.d))
+        self.space = np.stack([r.reshape(self.points.shape) for r in room(bounds, self.x)])
+
+    def function(self, directions: Directions) -> Function:
+        kind = VectorizedFunction if self.vectorized else PointFunction
+        return kind(self.f, self.args, self.points, directions, self.scalar_valued)
+
+    def axes(self) -> Directions:
+        return Directions(self.d)
+
+    def lanes_along_axes(self) -> Lanes:
+        x = self.points.reshape(-1)
+        return Lanes(np.abs(x), self.space.reshape(2, -1), np.ones(x.shape))
+
+    def vectors(self, name: str, v: ArrayLike) -> NDArray[float64]:
+        vector = broadcast(name, real(name, v), self.x.shape)
+        if not np.isfinite(vector).all():
+            raise ValueError(f"{name} must be finite")
+        return vector.reshape(self.points.shape)
+
+    def lanes_along(self, vectors: NDArray[float64]) -> Lanes:
+        """One lane a point: its scale is the smallest share of a coordinate that a unit of the parameter moves."""
+        size = np.abs(vectors)
+        with np.errstate(all="ignore"):
+            share = np.where(self.points == 0, 1.0, np.abs(self.points)) / size
+        scale = np.where(size == 0, np.inf, share).min(axis=-1, initial=np.inf)
+        scale = np.where(np.isfinite(scale), scale, 1.0)
+        return Lanes(scale, room_along(self.space, vectors), 1.0 / np.maximum(size.max(axis=-1, initial=0.0), 1e-300))
+
+    def step(self, checked: Options) -> NDArray[float64] | None:
+        if not isinstance(checked.h, np.ndarray):
+            return None
+        return broadcast("h", checked.h, self.x.shape).reshape(-1)
+
+    def step_along(self, checked: Options) -> NDArray[float64] | None:
+        if not isinstance(checked.h, np.ndarray):
+            return None
+        return broadcast("h", checked.h, self.batch).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """Second derivatives along directions, (points, directions) each, with what is known of them."""
+
+    value: NDArray[Any]
+    error: NDArray[float64]
+    step: NDArray[float64]
+    status: NDArray[intp]
+
+    @classmethod
+    def of(cls, found: Estimates, b: int, count: int) -> "Quadratic":
+        return cls(
+            *(a[:, 0].reshape(b, count) for a in (found.value, found.error, np.exp2(found.exponent), found.status))
+        )
+
+    def times(self, factor: NDArray[float64]) -> "Quadratic":
+        return Quadratic(self.value * factor, self.error * np.abs(factor), self.step, self.status)
+
+    def take(self, i: NDArray[intp]) -> "Quadratic":
+        return Quadratic(self.value[:, i], self.error[:, i], self.step[:, i], self.status[:, i])
+
+    def minus(self, *others: "Quadratic") -> "Quadratic":
+        value, error, step, status = self.value, self.error, np.full(self.step.shape, np.inf), self.status
+        for other in others:
+            value, error = value - other.value, error + other.error
+            step, status = np.minimum(step, other.step), np.maximum(status, other.status)
+        return Quadratic(value, error, self.step * step, status)
+
+    def matrix(self, mixed: "Quadratic", i: NDArray[intp], j: NDArray[intp]) -> "Quadratic":
+        b, d = self.value.shape
+        parts: list[Any] = []
+        for own, both in ((getattr(self, name), getattr(mixed, name)) for name in ("value", "error", "step", "status")):
+            full = np.empty((b, d, d), np.result_type(own, both))
+            full[:, np.arange(d), np.arange(d)] = own
+            full[:, i, j] = full[:, j, i] = both
+            parts.append(full)
+        return Quadratic(*parts)
+
+
+class Total:
+    """Runs the engine for one call of an operator, adds up what it cost, and makes the result."""
+
+    def __init__(self, checked: Options) -> None:
+        self.checked = checked
+        self.nfev = 0
+        self.engine = "python"
+        self.statuses: set[int] = set()
+        self.converged: NDArray[np.bool_] | None = None
+        self.seed: small.Seed | None = None
+
+    def quick(self, run: Callable[[], Any], shape: tuple[int, ...]) -> Any:
+        """The result of a small problem, or None where the engine has to take over."""
+        with np.errstate(all="ignore"):
+            found = run()
+        if found is None or isinstance(found, small.Seed):
+            self.seed = found
+            return None
+        value, error, k, status, self.nfev = found
+        if not self.checked.full_output:
+            return value if not shape and type(value) is float64 else value.reshape(shape)[()]
+        self.merge(np.asarray(status))
+        return self.result(np.asarray(value), np.asarray(error), np.exp2(k), shape)
+
+    def solve(self, function: Function, lanes: Lanes, h: NDArray[float64] | None) -> Estimates:
+        c = self.checked
+        if self.seed is not None:
+            function.seed(self.seed.value)
+            self.seed = None
+        with np.errstate(all="ignore"):  # f is called where nobody asked for it; what is not finite is reported
+            if c.method == "complex":
+                found = complex_step(function, lanes, h, c.full_output)
+            elif c.h is None:
+                found = estimate(function, lanes, steps.scheme(c.n, c.method, c.accuracy, c.richardson))
+            else:
+                plain = steps.plain(c.n, c.method, c.accuracy, c.richardson)
+                found = one_round(function, lanes, plain, h, c.full_output)
+        self.nfev += function.nfev
+        self.engine = function.engine
+        return found
+
+    def merge(self, status: NDArray[intp]) -> None:
+        good = status.reshape(-1) == steps.CONVERGED
+        self.converged = good if self.converged is None else self.converged & good
+        self.statuses.update(np.unique(status).tolist())
+
+    def result(
+        self, value: NDArray[Any], error: NDArray[float64], step: NDArray[float64], shape: tuple[int, ...]
+    ) -> Any:
+        shaped = value.reshape(shape)
+        if not self.checked.full_output:
+            return shaped[()]
+        assert self.converged is not None
+        reasons = [steps.REASONS[status] for status in sorted(self.statuses) if steps.REASONS[status]]
+        return Result(
+            shaped[()], error.reshape(shape)[()], step.reshape(shape)[()], self.nfev,
+            self.converged.reshape(shape)[()], self.engine, "; ".join(reasons),
+        )  # fmt: skip
+
+    def spread(self, found: Estimates, batch: tuple[int, ...], shape: tuple[int, ...], last: tuple[int, ...]) -> Any:
+        """Lanes (points, directions) with several outputs each: the outputs go before the directions."""
+        outputs = int(np.prod(shape))
+        count = int(np.prod(last))
+        points = int(np.prod(batch))
+
+        def arranged(a: NDArray[Any]) -> NDArray[Any]:
+            a = a if a.shape[1] == outputs else np.broadcast_to(a[:, :1], (a.shape[0], outputs))
+            return np.ascontiguousarray(a.reshape(points, count, outputs).swapaxes(1, 2)).reshape(-1)
+
+        self.merge(arranged(found.status))
+        step = np.exp2(arranged(found.exponent))
+        return self.result(arranged(found.value), arranged(found.error), step, (*batch, *shape, *last))
+
+    # Directions built from steps that suit each of their sides: along them the engine starts at one.
+
+    def balanced(self, space: NDArray[float64]) -> Lanes:
+        c = self.checked
+        unit = 0 if c.h is not None else steps.scheme(c.n, c.method, c.accuracy, c.richardson).unit
+        count = space.shape[1]
+        return Lanes(np.zeros(count), space, np.full(count, 2.0**-unit))
+
+    def unit_step(self, count: int) -> NDArray[float64] | None:
+        return np.ones(count) if isinstance(self.checked.h, np.ndarray) else None
+
+    def own_lengths(self, axes: Estimates, at: Points, checked: Options) -> NDArray[float64]:
+        x = at.points
+        given = at.step(checked)
+        return _length(
+            axes.exponent[:, 0].reshape(x.shape), x, None if given is None else given.reshape(x.shape), checked
+        )
+
+    def line_lengths(
+        self, line: Estimates, at: Points, vectors: NDArray[float64], checked: Options
+    ) -> NDArray[float64]:
+        given = at.step_along(checked)
+        scale = at.lanes_along(vectors).scale
+        return _length(line.exponent[:, 0], scale, given, checked)
+
+    def lengths(
+        self, run: Callable[[Lanes], Estimates], x: NDArray[float64], space: NDArray[float64], shape: tuple[int, ...]
+    ) -> NDArray[float64]:
+        c = self.checked
+        if isinstance(c.h, np.ndarray):
+            return broadcast("h", c.h, shape).reshape(-1, 1)
+        if c.h == "scaled":
+            return _length(np.zeros(x.shape), x, None, c)[:, None]
+        found = run(Lanes(np.abs(x), space, np.ones(x.shape)))
+        return _length(found.exponent[:, 0], x, None, c)[:, None]
+
+
+def _length(
+    exponent: NDArray[float64], x: NDArray[float64], given: NDArray[float64] | None, checked: Options
+) -> NDArray[float64]:
+    """The length of a side: the step given, or found; never far beyond the scale of x, where f may be something else."""
+    if given is not None:
+        return given
+    scale = np.frexp(np.maximum(np.abs(x), 1.0))[1] - 1.0
+    return np.exp2(scale if checked.h == "scaled" else np.minimum(exponent, scale - 2.0))

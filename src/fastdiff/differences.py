@@ -1,0 +1,338 @@
+"""The engine: lanes go round with a step each until the step control accepts them.
+
+A lane is a point and a direction. The engine asks the function for samples at the nodes of many lanes, hands them to the
+control kernel, and repeats with the lanes that are not done. It knows neither what an operator makes of the estimates
+nor how the function is called.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import NDArray
+
+from . import steps
+from .functions import Function
+from .kernels import backend
+from .stencils import Stencil, rounded
+from .steps import FIELD, Plain, Scheme
+
+TILE = 2**14  # elements (lanes times outputs) that go round together: what they need stays in cache
+_ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Where the lanes are. `scale` (lanes,): the size of x along each, in units of the lane's parameter; 0 is unknown.
+
+    `room` (2, lanes): how far each may go forward and backward. `unit` (lanes,): the parameter at which the lane has
+    moved by about one.
+    """
+
+    scale: NDArray[float64]
+    room: NDArray[float64]
+    unit: NDArray[float64]
+
+    @property
+    def count(self) -> int:
+        return len(self.scale)
+
+    def part(self, which: slice) -> "Lanes":
+        return Lanes(self.scale[which], self.room[:, which], self.unit[which])
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What came out, per lane and output: `value` real or complex, the rest float64 or int."""
+
+    value: NDArray[Any]
+    error: NDArray[float64]
+    exponent: NDArray[float64]  # log2 of the step
+    status: NDArray[intp]
+
+    @property
+    def converged(self) -> NDArray[np.bool_]:
+        return np.equal(self.status, steps.CONVERGED)
+
+
+def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
+    """Derivatives along every lane at steps found automatically."""
+    parts: list[NDArray[float64]] = []
+    at = 0
+    outputs = 1
+    if lanes.count == 0:
+        return _gathered([np.zeros((len(steps.FIELDS), 0, 1))], False)
+    if lanes.count > TILE:
+        function.centre(slice(0, 1))
+    tile = TILE if lanes.count <= TILE or function.divisible else lanes.count
+    while at < lanes.count:
+        which = slice(at, min(at + max(tile // outputs, 1), lanes.count))
+        centre = function.centre(which)
+        if centre.shape[1] > outputs and which.stop - which.start > max(tile // centre.shape[1], 1):
+            outputs = centre.shape[1]  # known only now: go on with tiles of fewer lanes
+            continue
+        parts.append(_tile(function, lanes.part(which), which, scheme, centre))
+        at = which.stop
+    return _gathered(parts, function.is_complex)
+
+
+def first_steps(lanes: Lanes, scheme: Scheme) -> tuple[NDArray[float64], NDArray[intp], NDArray[float64]]:
+    """log2 of the first step, the side, and log2 of the largest steps by side, of every lane."""
+    caps = np.stack([_cap(lanes.room, scheme, side) for side in (0, 1, -1)])
+    k = np.where(
+        lanes.scale == 0, steps.first_exponent(lanes.unit, scheme.unit), steps.first_exponent(lanes.scale, scheme.unit)
+    )
+    side = np.full(lanes.count, scheme.first_side, dtype=intp)
+    if scheme.first_side == 0:
+        better = np.where(caps[1] >= caps[2], 1, -1)
+        cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
+        side = np.where(cramped, better, side)
+    return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), side, caps
+
+
+def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:
+    if side not in scheme.levels:
+        return np.full(room.shape[1], -np.inf)
+    offsets = [t for level in scheme.levels[side] for t in level.offsets]
+    return largest_exponent(room, max(offsets), -min(offsets))
+
+
+def largest_exponent(room: NDArray[float64], forward: float, backward: float) -> NDArray[float64]:
+    """log2 of the largest power of two with which nodes that far out stay inside the room."""
+    cap = np.full(room.shape[1], float(steps.LARGEST))
+    for reach, space in ((forward, room[0]), (backward, room[1])):
+        if reach > 0:
+            with np.errstate(over="ignore"):
+                cap = np.minimum(cap, np.where(space > 0, np.frexp(space * _ROOM / reach)[1] - 1.0, -np.inf))
+    return cap
+
+
+def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre: NDArray[float64]) -> NDArray[float64]:
+    count, outputs = centre.shape
+    k, side, caps = first_steps(lanes, scheme)
+    unit = steps.first_exponent(lanes.unit, scheme.unit)
+    least = steps.least_exponent(lanes.scale)
+    # At x = 0 with f(0) = 0 roundoff shrinks along with h, so a smaller step costs nothing.
+    k = np.where((lanes.scale == 0) & (centre == 0).all(axis=1), k - steps.CLOSER_AT_ROOT, k)
+    k = np.maximum(k, least)
+    blocked = np.take_along_axis(caps, side[None, :], axis=0)[0] < least
+
+    state = np.empty((len(steps.FIELDS), count, outputs))
+    backend.start(np.take_along_axis(caps, side[None, :], axis=0), 0, state)
+    state[FIELD["status"]][blocked] = steps.NO_ROOM
+    lost = ~np.isfinite(centre).any(axis=1)
+    state[FIELD["status"]][lost] = steps.NOT_FINITE_HERE
+    samples = np.empty((max(level.size for s in scheme.levels.values() for level in s), count, outputs))
+    samples[0] = centre
+    level = np.zeros(count, dtype=intp)
+    active = np.flatnonzero(~(blocked | lost))
+    while active.size:
+        for s, at in sorted({*zip(side[active].tolist(), level[active].tolist())}):
+            chosen = active[(side[active] == s) & (level[active] == at)]
+            nodes = scheme.levels[s][at]
+            known = scheme.levels[s][at - 1].size if at else 1
+            every = chosen.size == count
+            h = np.ldexp(1.0, k[chosen].astype(np.int32))
+            for i in range(known, nodes.size):
+                where = slice(which.start, which.stop) if every else chosen + which.start
+                samples[i, slice(None) if every else chosen] = function.sample(where, nodes.offsets[i] * h)
+            if every:
+                backend.control(
+                    nodes.table, samples[: nodes.size], function.eps, lanes.scale, k, unit, least, caps, s, at, state
+                )  # fmt: skip
+            else:
+                part = state[:, chosen]
+                backend.control(
+                    nodes.table, samples[: nodes.size, chosen], function.eps, lanes.scale[chosen], k[chosen],
+                    unit[chosen], least[chosen], np.ascontiguousarray(caps[:, chosen]), s, at, part,
+                )  # fmt: skip
+                state[:, chosen] = part
+        active = _next_round(state, active, k, side, level)
+    return state
+
+
+def _next_round(
+    state: NDArray[float64], active: NDArray[intp], k: NDArray[float64], side: NDArray[intp], level: NDArray[intp]
+) -> NDArray[intp]:
+    """What each lane does next: what its neediest output wants, the one that asks for the smallest step."""
+    running = state[FIELD["status"], active] == steps.RUNNING
+    going = running.any(axis=1)
+    active, running = active[going], running[going]
+    if active.size:
+        want = np.where(running, state[FIELD["want_k"], active], np.inf)
+        row = np.arange(active.size)
+        chosen = np.argmin(want, axis=1)
+        k[active] = want[row, chosen]
+        level[active] = state[FIELD["want_level"], active, chosen].astype(intp)
+        side[active] = state[FIELD["want_side"], active, chosen].astype(intp)
+    return active
+
+
+def _gathered(parts: Sequence[NDArray[float64]], is_complex: bool) -> Estimates:
+    fields = [
+        np.concatenate([part[FIELD[name]] for part in parts]) if len(parts) > 1 else parts[0][FIELD[name]]
+        for name in ("value", "error", "k", "status")
+    ]
+    value, error, exponent, status = fields
+    error = np.where(np.isnan(value), np.inf, error)
+    return _joined(value, error, exponent, status.astype(intp), is_complex)
+
+
+def _joined(
+    value: NDArray[float64],
+    error: NDArray[float64],
+    exponent: NDArray[float64],
+    status: NDArray[intp],
+    is_complex: bool,
+) -> Estimates:
+    """Pairs of outputs made one where f is complex-valued."""
+    if is_complex:
+        value = np.ascontiguousarray(value).view(np.complex128)
+        error = np.hypot(error[:, ::2], error[:, 1::2])
+        exponent, status = exponent[:, ::2], np.maximum(status[:, ::2], status[:, 1::2])
+    return Estimates(value, error, exponent, status)
+
+
+def one_round(
+    function: Function,
+    lanes: Lanes,
+    plain: Plain,
+    h: NDArray[float64] | None,
+    with_error: bool,
+) -> Estimates:
+    """The plain stencil at given steps (lanes,) or, with h None, at rule-of-thumb ones.
+
+    Where the bounds do not admit it, a one-sided stencil takes its place. The error is estimated from a stencil of
+    higher order, whose further points cost evaluations of f.
+    """
+    thumb = h is None
+    if h is None:
+        h = np.exp2(steps.thumb_exponent(lanes.scale, plain.n, plain.stencils[plain.first_side][0].order))
+    side, h = _side_that_fits(lanes, plain, h, with_error, thumb)
+    found = []
+    for s in np.unique(side).tolist():
+        chosen = np.flatnonzero(side == s)
+        every = chosen.size == lanes.count
+        which = slice(0, lanes.count) if every else chosen
+        found.append((chosen, _one_side(function, which, plain.stencils[s], h[chosen], with_error)))
+    if not found:
+        found = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
+    order = np.argsort(np.concatenate([chosen for chosen, _ in found]))
+    value, error, status = (np.concatenate([part[i] for _, part in found])[order] for i in range(3))
+    exponent = np.broadcast_to(np.log2(h)[:, None], value.shape)
+    return _joined(value, error, exponent, status, function.is_complex)
+
+
+def _side_that_fits(
+    lanes: Lanes, plain: Plain, h: NDArray[float64], with_error: bool, thumb: bool
+) -> tuple[NDArray[intp], NDArray[float64]]:
+    """The side of each lane, and its step: smaller than wished for only where that was a rule of thumb."""
+    side = np.full(lanes.count, plain.first_side, dtype=intp)
+
+    def reach(s: int) -> tuple[float, float]:
+        offsets = plain.stencils[s][1 if with_error else 0].offsets
+        return max(float(max(offsets)), 0.0), max(-float(min(offsets)), 0.0)
+
+    def fits(s: int) -> NDArray[np.bool_]:
+        forward, backward = reach(s)
+        return np.logical_and(forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM)
+
+    left = ~fits(plain.first_side)
+    for s in (1, -1):
+        if left.any():
+            turn = left & fits(s)
+            side[turn] = s
+            left &= ~turn
+    if left.any() and not thumb:
+        i = np.flatnonzero(left)[0]
+        raise ValueError(f"h={h[i]:g} is too large for the bounds: the points that the stencil needs lie outside")
+    if left.any():
+        caps = np.stack([largest_exponent(lanes.room, *reach(s)) for s in (1, -1)])
+        side = np.where(left, np.where(caps[0] >= caps[1], 1, -1), side)
+        h = np.where(left, np.exp2(np.maximum(caps.max(axis=0), steps.SMALLEST)), h)
+    return side, h
+
+
+def _one_side(
+    function: Function,
+    which: slice | NDArray[intp],
+    pair: tuple[Stencil, Stencil],
+    h: NDArray[float64],
+    with_error: bool,
+) -> tuple[NDArray[float64], NDArray[float64], NDArray[intp]]:
+    stencil, finer = pair
+    samples: dict[Fraction, NDArray[float64]] = {}
+    for t in sorted({*stencil.offsets, *(finer.offsets if with_error else ())}, reverse=True):
+        if t == 0:
+            centre = function.centre(
+                slice(0, which.stop) if isinstance(which, slice) else slice(0, int(which.max()) + 1)
+            )
+            samples[t] = centre if isinstance(which, slice) else centre[which]
+        else:
+            samples[t] = function.sample(which, float(t) * h)
+    value = _combined(stencil, samples, h)
+    status = np.where(np.isfinite(value), steps.CONVERGED, steps.NOT_FINITE).astype(intp)
+    if not with_error:
+        return value, np.where(np.isfinite(value), np.nan, np.inf), status
+    truncation = np.abs(value - _combined(finer, samples, h))
+    largest = np.max([np.abs(samples[t]) for t in stencil.offsets], axis=0)
+    weight = sum(abs(float(w)) for w in stencil.rows[-1])
+    roundoff = function.eps * largest * weight / (h**stencil.n)[:, None]
+    error = 2.0 * truncation + 4.0 * roundoff
+    vague = (truncation > 0.1 * np.abs(value)) & (truncation > 4.0 * roundoff) & (status == steps.CONVERGED)
+    return value, np.where(np.isfinite(error), error, np.inf), np.where(vague, steps.TOO_COARSE, status)
+
+
+def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, with_error: bool) -> Estimates:
+    """First derivatives of analytic f from its imaginary part: no difference, hence no cancellation.
+
+    The error bar is that of rounding unless a real difference, taken for it, contradicts: then f is not analytic, or
+    not as complex input goes through it.
+    """
+    every = slice(0, lanes.count)
+    if h is None:
+        scale = np.where(lanes.scale == 0, lanes.unit, lanes.scale)
+        h = np.exp2(np.clip(np.frexp(scale)[1] - 60.0, steps.SMALLEST, steps.LARGEST))
+    samples = function.sample(every, 1j * h)
+    if samples.dtype.kind != "c":
+        raise TypeError(
+            f"method='complex' needs an f that returns complex values for complex x, got dtype {samples.dtype}"
+        )
+    value = samples.imag / h[:, None]
+    finite = np.isfinite(value)
+    status = np.where(finite, steps.CONVERGED, steps.NOT_FINITE).astype(intp)
+    exponent = np.broadcast_to(np.log2(h)[:, None], value.shape)
+    error = np.where(finite, np.nan, np.inf)
+    if with_error:
+        rough = one_round(function, lanes, steps.plain(1, "central", None, None), None, True)
+        function.is_complex = False
+        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000
+        contradicted = ~(np.abs(value - rough.value) <= 16.0 * rough.error + error)
+        error = np.where(finite, np.where(contradicted, np.abs(value - rough.value) + rough.error, error), np.inf)
+        status = np.where(finite & contradicted, steps.NOT_ANALYTIC, status)
+    return Estimates(value, error, exponent, status)
+
+
+def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:
+    weights, denominator = integral(stencil)
+    nodes = sorted(range(len(stencil.offsets)), key=lambda i: -stencil.offsets[i])
+    used = np.stack([samples[stencil.offsets[i]] for i in nodes])
+    count, outputs = used.shape[1:]
+    out = np.empty(count * outputs)
+    row = np.array([weights[i] for i in nodes])
+    steps_each = np.repeat(h, outputs) if outputs > 1 else h
+    backend.combine(used.reshape(len(nodes), -1), row, denominator, steps_each, stencil.n, out)
+    return out.reshape(count, outputs)
+
+
+def integral(stencil: Stencil) -> tuple[list[float], float]:
+    """Weights and denominator as the textbooks write them, whole numbers where float64 holds them."""
+    row = stencil.rows[-1]
+    denominator = np.lcm.reduce([w.denominator for w in row])
+    whole = [w * int(denominator) for w in row]
+    if max(abs(w) for w in whole) < 2**53:
+        return rounded(whole), float(denominator)
+    return rounded(row), 1.0

@@ -1,0 +1,98 @@
+"""What every kind of function offers to the engine, and how the values that f returns are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import NDArray
+
+Sampled = NDArray[float64]  # (lanes, outputs); a complex output counts as two
+Lanes = NDArray[intp] | slice
+
+EPSILON = 2.0**-52
+
+
+class Function(ABC):
+    """f as the engine sees it: lanes in, float64 samples out. Not thread-safe: one object serves one call.
+
+    `shape` is that of f's value at one point, `eps` the unit roundoff of the dtype that f returned, `is_complex` tells
+    whether outputs are pairs; all three are known once f was called. `nfev` counts the points at which f was evaluated.
+    """
+
+    engine: str
+    reason = ""
+
+    def __init__(self, f: Callable[..., Any], args: Sequence[Any]) -> None:
+        self.f = f
+        self.args = tuple(args)
+        self.nfev = 0
+        self.eps = EPSILON
+        self.is_complex = False
+        self.shape: tuple[int, ...] | None = None
+        self._read = False
+        self._seed: list[Any] = []
+
+    def seed(self, value: Any) -> None:
+        """The value of the first call that will be asked for, where it was already made."""
+        self._seed = [value]
+
+    def call(self, *xs: Any) -> Any:
+        return self._seed.pop() if self._seed else self.f(*xs, *self.args)
+
+    @property
+    def divisible(self) -> bool:
+        """Whether lanes may be sampled a part at a time."""
+        return True
+
+    @abstractmethod
+    def centre(self, lanes: slice) -> Sampled:
+        """f at the points themselves."""
+
+    @abstractmethod
+    def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
+        """f at point + step * direction, one step a lane. Complex steps give the raw complex values."""
+
+    def read(self, value: NDArray[Any], count: int) -> Sampled:
+        """Values of `count` lanes as float64 (count, outputs)."""
+        is_complex = value.dtype.kind == "c"
+        if not self._read:
+            self._read = True
+            self.eps = unit_roundoff(value.dtype)
+            self.is_complex = is_complex
+        elif is_complex and not self.is_complex:
+            raise TypeError("f returned real values at some points and complex ones at others")
+        flat = value.reshape(count, -1)
+        if self.is_complex:
+            return np.ascontiguousarray(flat, dtype=np.complex128).view(float64)
+        return flat.astype(float64, copy=False)
+
+    def same_shape(self, shape: tuple[int, ...]) -> None:
+        """Every value has the shape of the first."""
+        if self.shape is None:
+            self.shape = shape
+        elif shape != self.shape:
+            raise ValueError(f"f returned shape {shape} at one point, but {self.shape} at the first")
+
+
+def unit_roundoff(dtype: np.dtype[Any]) -> float:
+    """Spacing of numbers near one in what f returns, at least that of float64."""
+    return max(float(np.finfo(dtype).eps), EPSILON) if dtype.kind in "fc" else EPSILON
+
+
+def numeric(value: Any, what: str = "f") -> NDArray[Any]:
+    """The value as a numeric array, or a TypeError that says what came."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # rows of different lengths
+        raise TypeError(f"{what} must return numbers, got {type(value).__name__} {value!r:.60}") from None
+    if array.dtype.kind not in "fciub":
+        raise TypeError(f"{what} must return numbers, got {_described(value, array)}")
+    return array
+
+
+def _described(value: Any, array: NDArray[Any]) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of dtype {array.dtype}"
+    return f"{value!r:.60}" if value is None else f"{type(value).__name__} {value!r:.60}"

@@ -1,0 +1,139 @@
+"""A Python function of numbers that works elementwise on arrays, of one or several arguments that broadcast together."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import NDArray
+
+from .base import Function, Lanes, Sampled, numeric
+
+_CHECKS = 8  # known values that ride along when f is first called with part of the elements
+_SLACK = 32.0  # roundoffs by which these may differ: NumPy may take another code path for another length
+
+
+class Elementwise(Function):
+    """Lanes are the elements of the broadcast arguments; the direction says by how much each argument moves.
+
+    f is called with arrays of the full shape until it has shown, on values already known, that it gives the same
+    numbers for a part of the elements in a one-dimensional array. A function that captures arrays of x's shape does
+    not, and keeps being called with the full shape.
+    """
+
+    engine = "python"
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        xs: Sequence[NDArray[float64]],
+        moves: Sequence[float | NDArray[float64]],
+    ) -> None:
+        super().__init__(f, args)
+        self.full_shape = np.broadcast_shapes(*(x.shape for x in xs))
+        self.size = int(np.prod(self.full_shape))
+        self.xs = xs
+        self.moves = moves  # per argument: 0, a number, or one number a lane
+        self.separable: bool | None = None if self.size > 1 else False
+        self.shape = ()
+        self._centre: Sampled | None = None
+
+    @property
+    def divisible(self) -> bool:
+        if self.separable is None:
+            few = np.arange(min(_CHECKS, self.size))
+            self._try_part(few, np.zeros(len(few)))
+        return bool(self.separable)
+
+    def centre(self, lanes: slice) -> Sampled:
+        if self._centre is None:
+            self._centre = self.read(self._call_full([x.copy() for x in self.xs]), self.size)
+        return self._centre[lanes]
+
+    def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
+        values = self._values(lanes, steps)
+        count = len(steps)
+        return values.reshape(count, 1) if steps.dtype.kind == "c" else self.read(values, count)
+
+    def _values(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any]:
+        count = len(steps)
+        if count < self.size and self.separable is not False:
+            if self.separable:
+                return self._call_part(lanes, steps)
+            found = self._try_part(lanes, steps)
+            if found is not None:
+                return found
+        if count == self.size:
+            return self._call_full(self._moved_full(steps))
+        every = np.zeros(self.size, steps.dtype)
+        every[lanes] = steps
+        return self._call_full(self._moved_full(every))[lanes]
+
+    def _moved_full(self, steps: NDArray[Any]) -> list[NDArray[Any]]:
+        shaped = steps.reshape(self.full_shape)
+        moved = []
+        for x, move in zip(self.xs, self.moves):
+            if isinstance(move, float) and move == 0.0:
+                moved.append(x.copy())
+            elif isinstance(move, float):
+                moved.append(x + (shaped if move == 1.0 else move * shaped))
+            else:
+                moved.append(x + move.reshape(self.full_shape) * shaped)
+        return moved
+
+    def _call_full(self, xs: list[NDArray[Any]]) -> NDArray[Any]:
+        self.nfev += self.size
+        # A scalar x reaches f as a scalar, so that functions made of `math` work.
+        value = numeric(self.call(*(x if x.ndim else x[()] for x in xs)))
+        if value.shape != self.full_shape:
+            if value.ndim == 0 and self.size:  # a constant function
+                value = np.broadcast_to(value, self.full_shape)
+            else:
+                raise ValueError(
+                    f"f was called with shape {self.full_shape} and must return the same shape, got {value.shape}"
+                )
+        return value.reshape(-1)
+
+    def _moved_part(self, lanes: Lanes, steps: NDArray[Any]) -> list[NDArray[Any]]:
+        moved = []
+        for x, move in zip(self.xs, self.moves):
+            part = self._flat(x)[lanes]
+            if isinstance(move, float):
+                moved.append(part + move * steps if move not in (0.0, 1.0) else part + steps if move else part.copy())
+            else:
+                moved.append(part + move[lanes] * steps)
+        return moved
+
+    def _flat(self, x: NDArray[float64]) -> NDArray[float64]:
+        return x.reshape(-1) if x.shape == self.full_shape else np.broadcast_to(x, self.full_shape).reshape(-1)
+
+    def _call_part(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any]:
+        self.nfev += len(steps)
+        value = numeric(self.call(*self._moved_part(lanes, steps)))
+        if value.shape != steps.shape:
+            if value.ndim == 0:
+                return np.broadcast_to(value, steps.shape)
+            raise ValueError(f"f was called with shape {steps.shape} and must return the same shape, got {value.shape}")
+        return value
+
+    def _try_part(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any] | None:
+        """f on a part of the elements, if values at the points themselves come out as they did for all of them."""
+        everywhere = self.centre(slice(0, self.size))
+        which = np.arange(self.size)[lanes]
+        count = len(which) + _CHECKS
+        while count in self.full_shape:  # of a length that broadcasts with no array that the full shape fits
+            count += 1
+        known = np.linspace(0, self.size - 1, count - len(which)).astype(intp)
+        part = np.concatenate((which, known))
+        try:
+            value = self._call_part(part, np.concatenate((steps, np.zeros(len(known), steps.dtype))))
+            got = value[len(which) :]
+            raw = everywhere[known]
+            expected: NDArray[Any] = raw.view(np.complex128)[:, 0] if self.is_complex else raw[:, 0]
+            slack = _SLACK * self.eps * np.abs(expected)
+            same = (got == expected) | (np.abs(got - expected) <= slack) | (np.isnan(got) & np.isnan(expected))
+            self.separable = bool(same.all())
+        except Exception:  # whatever it is: with the full shape f is called as it was before, and may raise again
+            self.separable = False
+        return value[: len(which)] if self.separable else None
