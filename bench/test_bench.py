@@ -49,7 +49,7 @@ def test_combine(benchmark, kernels):
 
 @pytest.mark.benchmark(group="kernel control")
 def test_control(benchmark, kernels):
-    """One round over lanes of exp, each at a step that settles it."""
+    """One round over lanes of exp, all at the step 2**-10."""
     level = steps.scheme(1, "central", None, None).levels[0][0]
     exponent = np.full(ELEMENTS, -10.0)
     samples = np.stack([np.exp(X + t * 2.0**-10) for t in level.offsets])[..., None]
@@ -67,9 +67,7 @@ def test_control(benchmark, kernels):
         return given[-1]
 
     state = benchmark.pedantic(control, setup=fresh, rounds=20)
-    done = state[steps.FIELD["status"], :, 0] == steps.CONVERGED
-    assert done.mean() > 0.5
-    close(state[steps.FIELD["value"], done, 0], np.exp(X[done]), 1e-9)
+    close(state[steps.FIELD["value"], :, 0], np.exp(X), 1e-9)
 
 
 # --- operators ---

@@ -26,7 +26,7 @@
 #define UNROLLED
 #endif
 
-enum { LANES = 32, MAX_NODES = 40, HEADER = 16 };
+enum { LANES = 32, MAX_NODES = 40, HEADER = 18 };
 
 enum {
     LO, HI, SIGMA, ZEROS, LEAP, SHRINK, PROBED, ROUNDS, FLOOR,
@@ -41,11 +41,13 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 
 #define ROUNDS_MAX 10.0
 #define TOLERANCE 4.0
-#define GAIN 4.5
+#define GAIN 5.0
 #define EXPLORE 6.0
 #define PROBE 12.0
 #define SAFETY 4.0
 #define SAFETY_TRUNCATION 2.0
+#define VAGUE 8.0
+#define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
 
 /* --- arithmetic without branches or libm -------------------------------------------------------------------------- */
@@ -119,8 +121,8 @@ INLINE double exp2_of(double x, bool near) { return times_exp2(1.0, x, near); }
 /* A packed level. The arrays hold at q - 1 what belongs to power q, or to node q. */
 typedef struct {
     size_t last, n, later; /* nodes without the point itself; order of the derivative; levels that follow (0 to 2) */
-    double norm, missed, no_decay, power, aim, fallback_missed;
-    double more[2], more_missed[2];
+    double norm, missed, no_decay, power, aim, fallback_missed, exact;
+    double more[2], more_missed[2], more_gain[2];
     const double *offsets, *row, *fallback, *norms, *contamination, *taylor; /* fallback: NULL if there is none */
 } level_table;
 
@@ -129,7 +131,7 @@ static level_table unpack(const double *p)
     level_table t = {
         .last = (size_t)p[0], .n = (size_t)p[1], .later = (size_t)p[9],
         .norm = p[2], .missed = p[3], .no_decay = p[4], .power = p[5], .aim = p[6], .fallback_missed = p[8],
-        .more = {p[10], p[12]}, .more_missed = {p[11], p[13]},
+        .more = {p[10], p[13]}, .more_missed = {p[11], p[14]}, .more_gain = {p[12], p[15]}, .exact = p[16],
     };
     if (t.later > 2)
         t.later = 2;
@@ -170,8 +172,9 @@ typedef struct {
     double size[MAX_NODES][LANES], seen[MAX_NODES][LANES];  /* log2 of c; the same, at least that of its noise */
     double stands[MAX_NODES][LANES];                        /* log2 of c where that is well above its noise, or -inf */
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
-    double rounding[LANES], unexplained[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
-    double value[LANES], error[LANES], bad[LANES], suspicious[LANES];
+    double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
+    double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
+    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
     const double *from; /* the first element's state */
@@ -211,6 +214,13 @@ INLINE void change(block *b, uint32_t fields, size_t len)
     fetch(b, len, fields & ~b->fetched);
     b->fetched |= fields;
     b->changed |= fields;
+}
+
+/* Fields that are needed as they are. */
+INLINE void fetch_more(block *b, uint32_t fields, size_t len)
+{
+    fetch(b, len, fields & ~b->fetched);
+    b->fetched |= fields;
 }
 
 /* Elements first to first + have, and copies of the first one up to len. */
@@ -347,12 +357,11 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
             b->highest[i] = size > noise + 2.0 ? (double)q : b->highest[i];
         }
 
-    EACH b->decay[i] = NONE;
-    for (size_t q = 2; q <= last; q++) {
+    EACH b->decay[i] = b->before_top[i] = NONE;
+    for (size_t q = 3; q <= last; q++) {
         least_slope(b, q, b->best, len);
         EACH {
-            bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
-            bool counts = STANDS(q) & (b->best[i] < INFINITY) & !(two & (q == 2));
+            bool counts = STANDS(q) & (b->best[i] < INFINITY);
             b->before_top[i] = b->decay[i];
             b->decay[i] = counts ? larger(b->decay[i], b->best[i]) : b->decay[i];
         }
@@ -368,20 +377,18 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
     for (size_t q = n + 1; q <= last; q++)
         EACH b->truncation[i] = larger(b->truncation[i], t->contamination[q - 1] + b->seen[q][i]);
 
-    /* the coefficient above which a lower one predicts the top: what exceeds that may be noise */
-    if (last >= 3) {
+    /* the roundoff if the highest coefficient were nothing but noise; more if the lower ones do not predict it */
+    {
         const double norm_top = t->norms[last - 1], norm = t->norm;
         EACH {
-            double below = b->size[last - 1][i], lower = b->size[last - 2][i];
-            double gap = STANDS(2) ? b->size[2][i] - b->size[1][i] : -20.0;
-            double first = larger(below + b->before_top[i], lower + 2.0 * b->before_top[i]);
-            double second = larger(below, lower) + 2.0 * gap;
-            double predicted = b->before_top[i] > -4000.0 ? first : second;
-            double top = b->size[last][i];
-            b->unexplained[i] = top > predicted + 2.0 ? top - norm_top + norm : NONE;
+            double top = b->size[last][i], doubt = top - norm_top + norm;
+            if (last >= 3) {
+                double first = b->size[last - 1][i] + b->before_top[i];
+                double second = b->size[last - 2][i] + 2.0 * b->before_top[i];
+                doubt = top > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
+            }
+            b->doubt[i] = doubt;
         }
-    } else {
-        EACH b->unexplained[i] = NONE;
     }
 
     /* how far h could grow until the coefficient that the aimed level misses reaches the roundoff */
@@ -408,6 +415,13 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
             EACH b->best[i] = smaller(b->best[i], b->seen[q][i] + b->work[i] * (double)(aimed - q));
     }
     EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) / t->power;
+    /* beyond that, the samples and their roundoff would grow with h */
+    EACH b->most[i] = INFINITY;
+    for (size_t q = 1; q <= last; q++)
+        EACH {
+            double reach = (1.0 - b->size[q][i]) / (double)q;
+            b->most[i] = STANDS(q) ? smaller(reach, b->most[i]) : b->most[i];
+        }
 }
 
 /* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's. Heights are
@@ -449,36 +463,48 @@ INLINE void shrunk(block *b, size_t i, bool who, double down)
     b->s[WANT_K][i] = who ? down : b->s[WANT_K][i];
 }
 
+INLINE double tolerance_of(const call *a) { return a->base && a->t.later ? 0.0 : TOLERANCE; }
+
 /* The derivative, and its error bar into the state. */
 INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
     const size_t last = t->last, n = t->n;
-    uint64_t rough = 0, worse = 0;
+    uint64_t rough = 0, worse = 0, met = 0;
     if (t->fallback)
         EACH b->total[i] = t->fallback_missed * fabs(b->c[last][i]) <= b->unit[i] ? b->spare[i] : b->total[i];
     EACH {
         b->value[i] = scaled(b->total[i], b->unscale[i], plain);
         b->bad[i] = b->decay[i] > t->no_decay ? 1.0 : 0.0;
-        rough |= bits_of(b->bad[i]);
     }
     EACH {
         double truncation = exp2_of(b->truncation[i] + b->unscale[i], plain);
         double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
-        double unexplained = exp2_of(b->unexplained[i] + b->unscale[i], plain);
+        double doubt = exp2_of((plain ? larger(b->doubt[i], FAINT) : b->doubt[i]) + b->unscale[i], plain);
         if (plain)
-            unexplained = b->unexplained[i] > NONE ? unexplained : 0.0;
+            doubt = b->doubt[i] < FAINT ? 0.0 : doubt;
         double error = SAFETY * floor;
         if (n == 1) {
             /* nan where x is 0 and the value infinite */
-            double condition = b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0);
-            condition = smaller(1e12, condition);
+            double condition = smaller(1e12, b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
             error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
         }
         error = error + SAFETY_TRUNCATION * truncation;
-        b->error[i] = error + (b->bad[i] != 0.0 ? 0.0 : unexplained);
-        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
+        b->error[i] = error + (b->bad[i] != 0.0 ? 0.0 : doubt);
     }
+    EACH b->corner[i] = b->conflict[i] = 0.0;
+    if (a->base && !plain)
+        EACH {
+            double fell = b->s[PREV_K][i] - b->k[i], back = power(b->exponent[i]);
+            bool stagnant = (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) & (b->error[i] >= 0.25 * b->s[PREV_ERROR][i]) &
+                            (b->excess[i] > tolerance_of(a)) & (b->suspicious[i] == 0.0);
+            double top = larger(fabs(b->c[last - 1][i] * back), fabs(b->c[last][i] * back));
+            double then = larger(fabs(b->s[PREV_C1][i]), fabs(b->s[PREV_C2][i]));
+            bool alike = fabs(log2_of(then) - log2_of(top) - (stagnant ? fell : 0.0)) < 0.125;
+            b->corner[i] = stagnant & alike & (b->s[PREV_FLAGS][i] == BAD) ? 1.0 : 0.0;
+            b->bad[i] = (b->bad[i] != 0.0) | stagnant ? 1.0 : 0.0;
+        }
+    EACH rough |= bits_of(b->bad[i]);
     if (rough) {
         change(b, BIT(SPREAD_FIRST) | BIT(SPREAD_LEAST), len);
         EACH b->work[i] = n == 1 ? 0.0 : INFINITY;
@@ -492,6 +518,27 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             b->s[SPREAD_FIRST][i] = bad & (first == INFINITY) ? spread : first;
             b->error[i] = bad ? larger(b->error[i], spread) : b->error[i];
         }
+    }
+    if (!plain)
+        EACH b->error[i] = fabs(b->value[i]) <= DBL_MAX ? b->error[i] : INFINITY;
+    /* Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f. */
+    if (a->base) {
+        EACH met |= bits_of(b->s[PREV_K][i] < INFINITY ? 1.0 : 0.0);
+        if (met) {
+            fetch_more(b, BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS), len);
+            EACH {
+                double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
+                bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
+                bool conflict = calm & (apart > 16.0 * (b->error[i] + b->s[PREV_ERROR][i]));
+                b->error[i] = conflict ? apart : b->error[i];
+                b->s[ERROR][i] = conflict ? larger(b->s[ERROR][i], apart) : b->s[ERROR][i];
+                b->conflict[i] = conflict ? 1.0 : 0.0;
+            }
+        }
+    }
+    EACH {
+        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
+        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
     }
     if (!plain)
         EACH {
@@ -537,7 +584,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 INLINE void grown(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
-    const double most = (double)t->n + 1.0, *main = b->size[t->n];
+    const double most = (double)t->n + 1.0;
     EACH {
         const bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
         double quiet = b->lu[i];
@@ -553,12 +600,12 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
         hopeful = highest < t->power ? hopeful : 0.0;
         hopeful = highest < start_at ? 8.0 : hopeful;
         hopeful = highest <= most ? larger(hopeful, EXPLORE) : hopeful;
-        b->growth[i] = smaller(whole_below(larger(b->growth[i], smaller(hopeful, 12.0))), 24.0);
+        b->growth[i] = whole_below(smaller(larger(b->growth[i], smaller(hopeful, 12.0)), smaller(b->most[i], 24.0)));
     }
     EACH {
         const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i];
-        const bool exact = b->rounding[i] - main[i] <= -49.0;
-        const bool grow = (growth >= GAIN) & (hi - k >= GAIN) & !exact & (b->nought[i] == 0.0);
+        const bool exact = b->rounding[i] - log2_of(b->total[i]) <= t->exact;
+        const bool grow = (growth * (double)t->n >= GAIN) & (hi - k >= GAIN) & !exact & (b->nought[i] == 0.0);
         const double up = (k < b->k_unit[i] - growth) & (b->highest[i] < most) ? b->k_unit[i] : k + growth;
         b->up[i] = up >= hi ? whole_below((k + hi) / 2.0) : up;
         b->grow[i] = grow ? b->settled[i] : 0.0;
@@ -577,7 +624,9 @@ INLINE void shrunken(block *b, const call *a, size_t len, bool plain)
         EACH b->work[i] = b->truncation[i];
     EACH {
         const double so_far = b->s[SHRINK][i], more = smaller(whole_below(1.5 * so_far), 32.0);
-        const double fall = larger(whole_above((b->work[i] - b->rounding[i]) / missed), 2.0);
+        const double unclear = whole_above((b->doubt[i] - b->rounding[i] - VAGUE + 2.0) / (double)t->last);
+        const double needed = larger(whole_above((b->work[i] - b->rounding[i]) / missed), 2.0);
+        const double fall = larger(needed, b->vague[i] != 0.0 ? unclear : 2.0);
         const bool bad = b->bad[i] != 0.0, suspicious = plain ? false : b->suspicious[i] != 0.0;
         b->down[i] = b->k[i] - (bad ? so_far : fall);
         b->s[SHRINK][i] = (b->shrink[i] != 0.0) & bad & !suspicious ? more : so_far;
@@ -597,22 +646,35 @@ INLINE void shrunken(block *b, const call *a, size_t len, bool plain)
 INLINE void judge(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
+    const size_t last = t->last;
+    const double tolerance = tolerance_of(a);
+    EACH {
+        const double rounding = b->rounding[i], vague = b->doubt[i] - rounding - VAGUE + tolerance;
+        double excess = b->truncation[i] - rounding;
+        /* where the highest coefficients are noise, they are no sign of truncation */
+        excess = STANDS(last) | STANDS(last - 1) ? excess : smaller(excess, 0.0);
+        b->vague[i] = b->doubt[i] > rounding + VAGUE ? 1.0 : 0.0;
+        b->excess[i] = b->doubt[i] > rounding + VAGUE ? larger(excess, vague) : excess;
+    }
     estimate(b, a, len, plain);
 
     /* extend: nodes would bring the truncation error below the roundoff */
-    const double tolerance = a->base && t->later ? 0.0 : TOLERANCE;
     const double more_0 = t->more[0], missed_0 = t->later > 0 ? t->more_missed[0] : INFINITY;
     const double more_1 = t->more[1], missed_1 = t->later > 1 ? t->more_missed[1] : INFINITY;
+    const double gain_0 = t->more_gain[0], gain_1 = t->more_gain[1];
     const double slack_0 = TOLERANCE + (more_0 == 1.0 ? 1.0 : 0.0), slack_1 = TOLERANCE + (more_1 == 1.0 ? 1.0 : 0.0);
     uint64_t extending = 0, settling = 0, shrinking = 0, growing = 0;
     EACH {
         const double following = b->following[i], slope = b->slope[i], rounding = b->rounding[i];
-        const double excess = b->truncation[i] - rounding, error = b->error[i];
+        const double excess = b->excess[i], error = b->error[i];
         const bool smooth = (b->bad[i] == 0.0) & (plain ? true : b->suspicious[i] == 0.0);
-        const bool reach = (missed_0 + following + more_0 * slope <= rounding + slack_0) |
-                           (missed_1 + following + more_1 * slope <= rounding + slack_1);
+        const double clear = rounding + VAGUE;
+        const bool reach = ((missed_0 + following + more_0 * slope <= rounding + slack_0) &
+                            (following + (more_0 - 1.0) * slope + gain_0 <= clear)) |
+                           ((missed_1 + following + more_1 * slope <= rounding + slack_1) &
+                            (following + (more_1 - 1.0) * slope + gain_1 <= clear));
         const bool extend = reach & (excess > tolerance) & smooth;
-        const bool nought = (fabs(b->value[i]) <= error) & (error <= b->s[FLOOR][i]) & (b->s[ROUNDS][i] > 1.0);
+        const bool nought = (fabs(b->value[i]) <= error) & (error <= b->s[FLOOR][i]) & (b->k[i] < b->s[FIRST_K][i]);
         const bool settled = ((excess <= tolerance) | nought) & smooth & !extend;
         b->extend[i] = extend ? 1.0 : 0.0;
         b->settled[i] = settled ? 1.0 : 0.0;
@@ -631,7 +693,10 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
     else
         EACH b->grow[i] = 0.0;
     EACH growing |= bits_of(b->grow[i]);
-    EACH b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? CONVERGED : RUNNING;
+    EACH {
+        double done = b->conflict[i] != 0.0 ? NOT_SMOOTH : CONVERGED;
+        b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? done : RUNNING;
+    }
     const double next_level = a->level + 1.0;
     EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? next_level : 0.0;
     b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
@@ -647,6 +712,7 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         b->changed |= BIT(HI);
         shrunken(b, a, len, plain);
         EACH shrunk(b, i, b->shrink[i] != 0.0, b->down[i]);
+        EACH b->s[STATUS][i] = b->corner[i] != 0.0 ? NOT_SMOOTH : b->s[STATUS][i];
     }
 }
 
@@ -656,15 +722,17 @@ INLINE void give_up(block *b, size_t i)
     double status = b->s[STATUS][i], error = b->s[ERROR][i];
     if (status == RUNNING && b->s[ROUNDS][i] >= ROUNDS_MAX && b->s[WANT_LEVEL][i] == 0.0)
         status = EXHAUSTED;
-    if (status != STALLED && status != EXHAUSTED)
-        return;
-    double apart = fabs(b->s[LAST_VALUE][i] - b->s[VALUE][i]);
-    error = larger(error, isnan(apart) ? INFINITY : apart);
-    if (b->s[SPREAD_LEAST][i] < INFINITY && b->s[SPREAD_LEAST][i] > 1.5 * b->s[SPREAD_FIRST][i])
-        error = INFINITY;
+    if (status == STALLED || status == EXHAUSTED) {
+        double apart = fabs(b->s[LAST_VALUE][i] - b->s[VALUE][i]), flags = b->s[PREV_FLAGS][i];
+        error = larger(error, isnan(apart) ? INFINITY : apart);
+        if (b->s[SPREAD_LEAST][i] < INFINITY && b->s[SPREAD_LEAST][i] > 1.5 * b->s[SPREAD_FIRST][i])
+            error = INFINITY;
+        status = flags >= BAD && flags != SUSPICIOUS ? NOT_SMOOTH : status;
+    }
+    if (status == NOT_SMOOTH && b->s[SPREAD_FIRST][i] < INFINITY)
+        error = larger(error, b->s[SPREAD_FIRST][i]);
     b->s[ERROR][i] = error;
-    double flags = b->s[PREV_FLAGS][i];
-    b->s[STATUS][i] = flags >= BAD && flags != SUSPICIOUS ? NOT_SMOOTH : status;
+    b->s[STATUS][i] = status;
 }
 
 /* --- one element, whatever it is ------------------------------------------------------------------------------------ */
@@ -772,7 +840,7 @@ static bool compare(block *b, const call *a, size_t element)
         double expected = scaled(then[i], -q * fell, false);
         double extra = fabs(now[i] - expected);
         double ratio = log2_of(then[i]) - log2_of(now[i]);
-        bool kink = ratio > 0.5 * fell + 2.0 && ratio < 2.5 * fell; /* falls like h or h**2: structure, not noise */
+        bool kink = fabs(ratio - fell) < 0.25 * fell; /* falls like h: structure, not noise */
         if (fabs(expected) <= extra && !kink)
             b->s[SIGMA][0] = larger(b->s[SIGMA][0], 0.7 * extra * unnorm[i]);
     }
@@ -844,13 +912,13 @@ INLINE bool odd_ones(const block *b, double *keep, size_t len)
     uint64_t odd = 0;
     EACH {
         bool plain = (b->wild[i] == 0.0) & (b->still[i] == 0.0) & (b->s[SIGMA][i] == 0.0) & (b->flat[i] == 0.0);
-        bool near = (fabs(b->unscale[i]) < 700.0) & (fabs(b->truncation[i]) < 200.0) & (fabs(b->rounding[i]) < 200.0) &
-                    ((fabs(b->unexplained[i]) < 200.0) | (b->unexplained[i] == NONE));
+        bool near = (fabs(b->unscale[i]) < 600.0) & (fabs(b->truncation[i]) < 100.0) & (fabs(b->rounding[i]) < 100.0) &
+                    ((fabs(b->doubt[i]) < 100.0) | (b->doubt[i] < FAINT));
         keep[i] = plain & near ? keep[i] : 0.0;
     }
     EACH {
         bool late = (b->s[STATUS][i] == RUNNING) & (b->s[ROUNDS][i] >= ROUNDS_MAX) & (b->s[WANT_LEVEL][i] == 0.0);
-        keep[i] = late | (b->s[STATUS][i] == STALLED) ? 0.0 : keep[i];
+        keep[i] = late | (b->s[STATUS][i] == STALLED) | (b->s[STATUS][i] == NOT_SMOOTH) ? 0.0 : keep[i];
     }
     EACH odd |= bits_of(keep[i] != 0.0 ? 0.0 : 1.0);
     return odd != 0;

@@ -194,8 +194,7 @@ def test_step_too_large_for_the_bounds():
 
 def test_huge_step_without_bounds_is_not_blamed_on_them():
     r = derivative(np.arctan, 1.0, h=1e308, full_output=True)
-    assert r.value == derivative(np.arctan, 1.0, h=1e308)
-    assert not r.converged
+    assert r.value == derivative(np.arctan, 1.0, h=1e308) == np.pi / 2e308
 
 
 @pytest.mark.parametrize("orders", [None, 1, (1,), (1, 1, 1), "ab"])

@@ -101,6 +101,7 @@ class Points:
             share = np.where(self.points == 0, 1.0, np.abs(self.points)) / size
         scale = np.where(size == 0, np.inf, share).min(axis=-1, initial=np.inf)
         scale = np.where(np.isfinite(scale), scale, 1.0)
+        scale = np.where(np.isfinite(self.points).all(axis=-1), scale, np.nan)
         return Lanes(scale, room_along(self.space, vectors), 1.0 / np.maximum(size.max(axis=-1, initial=0.0), 1e-300))
 
     def step(self, checked: Options) -> NDArray[float64] | None:
@@ -126,7 +127,7 @@ class Quadratic:
     @classmethod
     def of(cls, found: Estimates, b: int, count: int) -> "Quadratic":
         return cls(
-            *(a[:, 0].reshape(b, count) for a in (found.value, found.error, np.exp2(found.exponent), found.status))
+            *(a[:, 0].reshape(b, count) for a in (found.value, found.error, found.step, found.status))
         )
 
     def times(self, factor: NDArray[float64]) -> "Quadratic":
@@ -223,7 +224,7 @@ class Total:
             return np.ascontiguousarray(a.reshape(points, count, outputs).swapaxes(1, 2)).reshape(-1)
 
         self.merge(arranged(found.status))
-        step = np.exp2(arranged(found.exponent))
+        step = arranged(found.step)
         return self.result(arranged(found.value), arranged(found.error), step, (*batch, *shape, *last))
 
     # Directions built from steps that suit each of their sides: along them the engine starts at one.
@@ -241,7 +242,7 @@ class Total:
         x = at.points
         given = at.step(checked)
         return _length(
-            axes.exponent[:, 0].reshape(x.shape), x, None if given is None else given.reshape(x.shape), checked
+            axes.step[:, 0].reshape(x.shape), x, None if given is None else given.reshape(x.shape), checked
         )
 
     def line_lengths(
@@ -249,7 +250,7 @@ class Total:
     ) -> NDArray[float64]:
         given = at.step_along(checked)
         scale = at.lanes_along(vectors).scale
-        return _length(line.exponent[:, 0], scale, given, checked)
+        return _length(line.step[:, 0], scale, given, checked)
 
     def lengths(
         self, run: Callable[[Lanes], Estimates], x: NDArray[float64], space: NDArray[float64], shape: tuple[int, ...]
@@ -258,16 +259,16 @@ class Total:
         if isinstance(c.h, np.ndarray):
             return broadcast("h", c.h, shape).reshape(-1, 1)
         if c.h == "scaled":
-            return _length(np.zeros(x.shape), x, None, c)[:, None]
+            return _length(np.ones(x.shape), x, None, c)[:, None]
         found = run(Lanes(np.abs(x), space, np.ones(x.shape)))
-        return _length(found.exponent[:, 0], x, None, c)[:, None]
+        return _length(found.step[:, 0], x, None, c)[:, None]
 
 
 def _length(
-    exponent: NDArray[float64], x: NDArray[float64], given: NDArray[float64] | None, checked: Options
+    step: NDArray[float64], x: NDArray[float64], given: NDArray[float64] | None, checked: Options
 ) -> NDArray[float64]:
     """The length of a side: the step given, or found; never far beyond the scale of x, where f may be something else."""
     if given is not None:
         return given
     scale = np.frexp(np.maximum(np.abs(x), 1.0))[1] - 1.0
-    return np.exp2(scale if checked.h == "scaled" else np.minimum(exponent, scale - 2.0))
+    return np.exp2(scale) if checked.h == "scaled" else np.minimum(step, np.exp2(scale - 2.0))

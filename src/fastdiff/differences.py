@@ -50,7 +50,7 @@ class Estimates:
 
     value: NDArray[Any]
     error: NDArray[float64]
-    exponent: NDArray[float64]  # log2 of the step
+    step: NDArray[float64]
     status: NDArray[intp]
 
     @property
@@ -60,11 +60,11 @@ class Estimates:
 
 def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     """Derivatives along every lane at steps found automatically."""
-    parts: list[NDArray[float64]] = []
+    parts: list[list[NDArray[float64]]] = []
     at = 0
     outputs = 1
     if lanes.count == 0:
-        return _gathered([np.zeros((len(steps.FIELDS), 0, 1))], False)
+        return _gathered([[np.zeros((0, 1))] * 4], False)
     if lanes.count > TILE:
         function.centre(slice(0, 1))
     tile = TILE if lanes.count <= TILE or function.divisible else lanes.count
@@ -105,12 +105,15 @@ def largest_exponent(room: NDArray[float64], forward: float, backward: float) ->
     cap = np.full(room.shape[1], float(steps.LARGEST))
     for reach, space in ((forward, room[0]), (backward, room[1])):
         if reach > 0:
-            with np.errstate(over="ignore"):
-                cap = np.minimum(cap, np.where(space > 0, np.frexp(space * _ROOM / reach)[1] - 1.0, -np.inf))
+            with np.errstate(over="ignore", under="ignore"):
+                most = space * _ROOM / reach
+            cap = np.minimum(cap, np.where(most > 0, np.frexp(most)[1] - 1.0, -np.inf))
     return cap
 
 
-def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre: NDArray[float64]) -> NDArray[float64]:
+def _tile(
+    function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre: NDArray[float64]
+) -> list[NDArray[float64]]:
     count, outputs = centre.shape
     k, side, caps = first_steps(lanes, scheme)
     unit = steps.first_exponent(lanes.unit, scheme.unit)
@@ -123,7 +126,7 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre
     state = np.empty((len(steps.FIELDS), count, outputs))
     backend.start(np.take_along_axis(caps, side[None, :], axis=0), 0, state)
     state[FIELD["status"]][blocked] = steps.NO_ROOM
-    lost = ~np.isfinite(centre).any(axis=1)
+    lost = ~(np.isfinite(centre).any(axis=1) & np.isfinite(lanes.scale))
     state[FIELD["status"]][lost] = steps.NOT_FINITE_HERE
     samples = np.empty((max(level.size for s in scheme.levels.values() for level in s), count, outputs))
     samples[0] = centre
@@ -144,14 +147,14 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre
                     nodes.table, samples[: nodes.size], function.eps, lanes.scale, k, unit, least, caps, s, at, state
                 )  # fmt: skip
             else:
-                part = state[:, chosen]
+                part = state.take(chosen, axis=1)
                 backend.control(
-                    nodes.table, samples[: nodes.size, chosen], function.eps, lanes.scale[chosen], k[chosen],
+                    nodes.table, samples[: nodes.size].take(chosen, axis=1), function.eps, lanes.scale[chosen], k[chosen],
                     unit[chosen], least[chosen], np.ascontiguousarray(caps[:, chosen]), s, at, part,
                 )  # fmt: skip
                 state[:, chosen] = part
         active = _next_round(state, active, k, side, level)
-    return state
+    return [state[FIELD[name]].copy() for name in ("value", "error", "k", "status")]
 
 
 def _next_round(
@@ -171,20 +174,17 @@ def _next_round(
     return active
 
 
-def _gathered(parts: Sequence[NDArray[float64]], is_complex: bool) -> Estimates:
-    fields = [
-        np.concatenate([part[FIELD[name]] for part in parts]) if len(parts) > 1 else parts[0][FIELD[name]]
-        for name in ("value", "error", "k", "status")
-    ]
+def _gathered(parts: Sequence[Sequence[NDArray[float64]]], is_complex: bool) -> Estimates:
+    fields = [np.concatenate(field) if len(parts) > 1 else field[0] for field in zip(*parts)]
     value, error, exponent, status = fields
     error = np.where(np.isnan(value), np.inf, error)
-    return _joined(value, error, exponent, status.astype(intp), is_complex)
+    return _joined(value, error, np.exp2(exponent), status.astype(intp), is_complex)
 
 
 def _joined(
     value: NDArray[float64],
     error: NDArray[float64],
-    exponent: NDArray[float64],
+    step: NDArray[float64],
     status: NDArray[intp],
     is_complex: bool,
 ) -> Estimates:
@@ -192,8 +192,8 @@ def _joined(
     if is_complex:
         value = np.ascontiguousarray(value).view(np.complex128)
         error = np.hypot(error[:, ::2], error[:, 1::2])
-        exponent, status = exponent[:, ::2], np.maximum(status[:, ::2], status[:, 1::2])
-    return Estimates(value, error, exponent, status)
+        step, status = step[:, ::2], np.maximum(status[:, ::2], status[:, 1::2])
+    return Estimates(value, error, step, status)
 
 
 def one_round(
@@ -211,49 +211,74 @@ def one_round(
     thumb = h is None
     if h is None:
         h = np.exp2(steps.thumb_exponent(lanes.scale, plain.n, plain.stencils[plain.first_side][0].order))
-    side, h = _side_that_fits(lanes, plain, h, with_error, thumb)
-    found = []
-    for s in np.unique(side).tolist():
-        chosen = np.flatnonzero(side == s)
-        every = chosen.size == lanes.count
-        which = slice(0, lanes.count) if every else chosen
-        found.append((chosen, _one_side(function, which, plain.stencils[s], h[chosen], with_error)))
-    if not found:
-        found = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
-    order = np.argsort(np.concatenate([chosen for chosen, _ in found]))
-    value, error, status = (np.concatenate([part[i] for _, part in found])[order] for i in range(3))
-    exponent = np.broadcast_to(np.log2(h)[:, None], value.shape)
-    return _joined(value, error, exponent, status, function.is_complex)
+    side, h, blocked = _side_that_fits(lanes, plain, h, thumb)
+    here = np.isfinite(lanes.scale)
+    lost = np.where(blocked, steps.NO_ROOM, np.where(here, steps.RUNNING, steps.NOT_FINITE_HERE))
+    h = np.where(here, h, 1.0) if thumb else h
+    groups: list[tuple[NDArray[intp], int | None]] = [(np.flatnonzero(lost), None)] if lost.any() else []
+    for s in np.unique(side[lost == steps.RUNNING]).tolist():
+        here = (side == s) & (lost == steps.RUNNING)
+        # The stencil that tells the error reaches farther: where it does not fit, it is taken at a smaller step.
+        fits = _fits(lanes, plain.stencils[s][1], h) if with_error else here
+        groups += [(np.flatnonzero(g), s) for g in (here & fits, here & ~fits) if g.any()]
+    outputs, parts = 1, []
+    for chosen, s in groups:
+        if s is None:
+            continue
+        which = slice(0, lanes.count) if chosen.size == lanes.count else chosen
+        pair = plain.stencils[s]
+        finer_h = h[chosen]
+        if with_error and not _fits(lanes, pair[1], h)[chosen[0]]:
+            finer_h = finer_h * (_extent(pair[0]) / _extent(pair[1]))
+        parts.append((chosen, _one_side(function, which, pair, h[chosen], finer_h, with_error)))
+        outputs = parts[-1][1][0].shape[1]
+    for chosen, s in groups:
+        if s is None:
+            nothing = np.full((chosen.size, outputs), np.nan)
+            parts.append((chosen, (nothing, np.full_like(nothing, np.inf), np.repeat(lost[chosen, None], outputs, 1))))
+    if not parts:
+        parts = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
+    order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
+    value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
+    return _joined(value, error, np.broadcast_to(h[:, None], value.shape), status, function.is_complex)
+
+
+def _extent(stencil: Stencil) -> float:
+    return float(max(map(abs, stencil.offsets)))
+
+
+def _reach(stencil: Stencil) -> tuple[float, float]:
+    """How many steps forward and backward the stencil needs."""
+    return max(float(max(stencil.offsets)), 0.0), max(-float(min(stencil.offsets)), 0.0)
+
+
+def _fits(lanes: Lanes, stencil: Stencil, h: NDArray[float64]) -> NDArray[np.bool_]:
+    forward, backward = _reach(stencil)
+    return np.logical_and(forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM)
 
 
 def _side_that_fits(
-    lanes: Lanes, plain: Plain, h: NDArray[float64], with_error: bool, thumb: bool
-) -> tuple[NDArray[intp], NDArray[float64]]:
-    """The side of each lane, and its step: smaller than wished for only where that was a rule of thumb."""
+    lanes: Lanes, plain: Plain, h: NDArray[float64], thumb: bool
+) -> tuple[NDArray[intp], NDArray[float64], NDArray[np.bool_]]:
+    """The side of each lane, its step, and where there is none: smaller than wished for only a rule of thumb."""
     side = np.full(lanes.count, plain.first_side, dtype=intp)
-
-    def reach(s: int) -> tuple[float, float]:
-        offsets = plain.stencils[s][1 if with_error else 0].offsets
-        return max(float(max(offsets)), 0.0), max(-float(min(offsets)), 0.0)
-
-    def fits(s: int) -> NDArray[np.bool_]:
-        forward, backward = reach(s)
-        return np.logical_and(forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM)
-
-    left = ~fits(plain.first_side)
+    left = ~_fits(lanes, plain.stencils[plain.first_side][0], h)
     for s in (1, -1):
         if left.any():
-            turn = left & fits(s)
+            turn = left & _fits(lanes, plain.stencils[s][0], h)
             side[turn] = s
             left &= ~turn
     if left.any() and not thumb:
         i = np.flatnonzero(left)[0]
         raise ValueError(f"h={h[i]:g} is too large for the bounds: the points that the stencil needs lie outside")
+    blocked = np.zeros(lanes.count, dtype=bool)
     if left.any():
-        caps = np.stack([largest_exponent(lanes.room, *reach(s)) for s in (1, -1)])
+        caps = np.stack([largest_exponent(lanes.room, *_reach(plain.stencils[s][0])) for s in (1, -1)])
+        cap = caps.max(axis=0)
+        blocked = left & (cap < steps.least_exponent(lanes.scale))
         side = np.where(left, np.where(caps[0] >= caps[1], 1, -1), side)
-        h = np.where(left, np.exp2(np.maximum(caps.max(axis=0), steps.SMALLEST)), h)
-    return side, h
+        h = np.where(blocked, 1.0, np.where(left, np.exp2(np.maximum(cap, steps.SMALLEST)), h))
+    return side, h, blocked
 
 
 def _one_side(
@@ -261,11 +286,35 @@ def _one_side(
     which: slice | NDArray[intp],
     pair: tuple[Stencil, Stencil],
     h: NDArray[float64],
+    finer_h: NDArray[float64],
     with_error: bool,
 ) -> tuple[NDArray[float64], NDArray[float64], NDArray[intp]]:
+    """Value, error and status of lanes; the error from the finer stencil at `finer_h`, at best the same points."""
     stencil, finer = pair
+    same = with_error and bool((finer_h == h).all())
+    offsets = {*stencil.offsets, *(finer.offsets if same else ())}
+    samples = _samples(function, which, offsets, h)
+    value = _combined(stencil, samples, h)
+    finite = np.isfinite(value)
+    status = np.where(finite, steps.CONVERGED, steps.NOT_FINITE).astype(intp)
+    value = np.where(finite, value, np.nan)
+    if not with_error:
+        return value, np.where(finite, np.nan, np.inf), status
+    nearer = samples if same else _samples(function, which, {*finer.offsets}, finer_h)
+    truncation = np.abs(value - _combined(finer, nearer, finer_h))
+    roundoff = _roundoff(function, stencil, samples, h)
+    if not same:
+        roundoff = roundoff + _roundoff(function, finer, nearer, finer_h)
+    error = 2.0 * truncation + 4.0 * roundoff
+    vague = (truncation > 0.1 * np.abs(value)) & (truncation > 4.0 * roundoff) & (status == steps.CONVERGED)
+    return value, np.where(np.isfinite(error), error, np.inf), np.where(vague, steps.TOO_COARSE, status)
+
+
+def _samples(
+    function: Function, which: slice | NDArray[intp], offsets: set[Fraction], h: NDArray[float64]
+) -> dict[Fraction, NDArray[float64]]:
     samples: dict[Fraction, NDArray[float64]] = {}
-    for t in sorted({*stencil.offsets, *(finer.offsets if with_error else ())}, reverse=True):
+    for t in sorted(offsets, reverse=True):
         if t == 0:
             centre = function.centre(
                 slice(0, which.stop) if isinstance(which, slice) else slice(0, int(which.max()) + 1)
@@ -273,17 +322,16 @@ def _one_side(
             samples[t] = centre if isinstance(which, slice) else centre[which]
         else:
             samples[t] = function.sample(which, float(t) * h)
-    value = _combined(stencil, samples, h)
-    status = np.where(np.isfinite(value), steps.CONVERGED, steps.NOT_FINITE).astype(intp)
-    if not with_error:
-        return value, np.where(np.isfinite(value), np.nan, np.inf), status
-    truncation = np.abs(value - _combined(finer, samples, h))
+    return samples
+
+
+def _roundoff(
+    function: Function, stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]
+) -> NDArray[float64]:
     largest = np.max([np.abs(samples[t]) for t in stencil.offsets], axis=0)
     weight = sum(abs(float(w)) for w in stencil.rows[-1])
-    roundoff = function.eps * largest * weight / (h**stencil.n)[:, None]
-    error = 2.0 * truncation + 4.0 * roundoff
-    vague = (truncation > 0.1 * np.abs(value)) & (truncation > 4.0 * roundoff) & (status == steps.CONVERGED)
-    return value, np.where(np.isfinite(error), error, np.inf), np.where(vague, steps.TOO_COARSE, status)
+    found: NDArray[float64] = function.eps * largest * weight / (h**stencil.n)[:, None]
+    return found
 
 
 def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, with_error: bool) -> Estimates:
@@ -295,25 +343,27 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
     every = slice(0, lanes.count)
     if h is None:
         scale = np.where(lanes.scale == 0, lanes.unit, lanes.scale)
-        h = np.exp2(np.clip(np.frexp(scale)[1] - 60.0, steps.SMALLEST, steps.LARGEST))
+        k = np.frexp(scale)[1] - 60.0
+        k = np.maximum(k, np.minimum(k + 33.0, -960.0))  # close to the least numbers the imaginary part needs its bits
+        h = np.exp2(np.clip(k, steps.SMALLEST, steps.LARGEST))
     samples = function.sample(every, 1j * h)
     if samples.dtype.kind != "c":
         raise TypeError(
             f"method='complex' needs an f that returns complex values for complex x, got dtype {samples.dtype}"
         )
     value = samples.imag / h[:, None]
-    finite = np.isfinite(value)
+    finite = np.isfinite(value) & np.isfinite(lanes.scale)[:, None]
+    value = np.where(finite, value, np.nan)
     status = np.where(finite, steps.CONVERGED, steps.NOT_FINITE).astype(intp)
-    exponent = np.broadcast_to(np.log2(h)[:, None], value.shape)
     error = np.where(finite, np.nan, np.inf)
     if with_error:
         rough = one_round(function, lanes, steps.plain(1, "central", None, None), None, True)
         function.is_complex = False
-        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000
-        contradicted = ~(np.abs(value - rough.value) <= 16.0 * rough.error + error)
+        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
+        contradicted = np.abs(value - rough.value) > 16.0 * rough.error + error
         error = np.where(finite, np.where(contradicted, np.abs(value - rough.value) + rough.error, error), np.inf)
         status = np.where(finite & contradicted, steps.NOT_ANALYTIC, status)
-    return Estimates(value, error, exponent, status)
+    return Estimates(value, error, np.broadcast_to(h[:, None], value.shape), status)
 
 
 def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:

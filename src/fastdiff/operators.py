@@ -336,7 +336,7 @@ def mixed_partial(
         found = along(moves, total.balanced(room_along(space, moves)), total.unit_step(len(x)))
         value = value + weight * found.value[:, 0]
         error = error + abs(weight) * found.error[:, 0]
-        step = np.minimum(step, np.exp2(found.exponent[:, 0]) * np.abs(moves).max(axis=-1))
+        step = np.minimum(step, found.step[:, 0] * np.abs(moves).max(axis=-1))
         total.merge(found.status[:, 0])
     return total.result(value / scale, error / scale, step, shape)
 
@@ -458,7 +458,7 @@ def gradient(
             return quick
     found = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
     total.merge(found.status[:, 0])
-    return total.result(found.value[:, 0], found.error[:, 0], np.exp2(found.exponent[:, 0]), at.x.shape)
+    return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], at.x.shape)
 
 
 def jacobian(
@@ -856,4 +856,4 @@ def _elementwise(
         h = broadcast("h", checked.h, shape).reshape(-1)
     found = total.solve(function, Lanes(np.abs(x), space, np.ones(x.shape)), h)
     total.merge(found.status[:, 0])
-    return total.result(found.value[:, 0], found.error[:, 0], np.exp2(found.exponent[:, 0]), shape)
+    return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], shape)

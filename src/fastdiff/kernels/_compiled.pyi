@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from typing import Any
+
 from numpy import float64
 from numpy.typing import NDArray
 
@@ -30,3 +33,24 @@ def control(
     level: int,
     state: NDArray[float64],
 ) -> None: ...
+
+class Follower:
+    def __init__(
+        self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int
+    ) -> None: ...
+    def scalar(self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]) -> Any: ...
+    def point(
+        self, f: Callable[..., Any], args: tuple[Any, ...], x: NDArray[float64], out: NDArray[float64]
+    ) -> Any: ...
+
+def quotients(
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    point: NDArray[float64] | None,
+    x: NDArray[float64],
+    offsets: NDArray[float64],
+    weights: NDArray[float64],
+    denominator: float,
+    h: NDArray[float64],
+    out: NDArray[float64],
+) -> Any: ...

@@ -7,8 +7,16 @@ No numerics and no checks here. Arguments are C-contiguous float64 arrays of the
 import os
 
 cimport numpy as cnp
+from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check
+from cpython.long cimport PyLong_Check
+from libc.math cimport fabs, frexp, isfinite, ldexp
 
 cnp.import_array()
+
+cdef object FLOAT64 = cnp.PyArray_DescrFromType(cnp.NPY_FLOAT64)
+
+cdef extern from "numpy/arrayobject.h":
+    object PyArray_Scalar(void *data, object dtype, object base)
 
 cdef extern from "fastdiff.h" nogil:
     ctypedef struct fd_stencil_kernels:
@@ -114,3 +122,168 @@ def control(
     cdef size_t outputs = cnp.PyArray_DIM(state, 2)
     with nogil:
         K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, pstate, lanes, outputs)
+
+
+# --- small problems: f called from C, one lane after the other --------------------------------------------------------
+#
+# For one point the engine's arrays would cost more than f. The rounds are those of differences.py, the control the same
+# kernel, so the results are too.
+
+cdef enum:
+    FIELDS = 26
+    MOST_LEVELS = 3
+    MAX_NODES = 40
+    SMALLEST = -1060
+    LARGEST = 1000
+
+# fields of the state; see fastdiff.steps
+cdef enum:
+    ERROR_ = 16
+    VALUE_ = 17
+    K_ = 18
+    STATUS_ = 22
+    WANT_K = 23
+    WANT_LEVEL = 24
+    WANT_SIDE = 25
+
+
+cdef class Follower:
+    """Follows lanes of float-valued f along a scheme: `levels[side]` lists (offsets, table) by level."""
+
+    cdef const double *tables[3][MOST_LEVELS]
+    cdef const double *offsets[3][MOST_LEVELS]
+    cdef int sizes[3][MOST_LEVELS]
+    cdef int first_side, unit
+    cdef object keep
+
+    def __init__(self, levels, int first_side, int unit):
+        cdef int side, i
+        cdef cnp.ndarray table, offsets
+        self.keep = []
+        self.first_side, self.unit = first_side, unit
+        for side, parts in levels.items():
+            for i, (offsets, table) in enumerate(parts):
+                self.keep.append((offsets, table))
+                self.offsets[side + 1][i] = <const double *> cnp.PyArray_DATA(offsets)
+                self.tables[side + 1][i] = <const double *> cnp.PyArray_DATA(table)
+                self.sizes[side + 1][i] = <int> cnp.PyArray_SIZE(offsets)
+
+    def scalar(self, f, tuple args, double x):
+        """(value, error, log2 h, status, nfev), or f(x) itself where that is not a float."""
+        cdef double state[FIELDS]
+        cdef int nfev
+        first = call(f, scalar_of(x), args)
+        if not PyFloat_Check(first):
+            return first
+        nfev = 1 + self.follow(f, args, None, 0, x, PyFloat_AS_DOUBLE(first), state)
+        return scalar_of(state[VALUE_]), scalar_of(state[ERROR_]), state[K_], <int> state[STATUS_], nfev
+
+    def point(self, f, tuple args, cnp.ndarray x, cnp.ndarray out):
+        """nfev, with value, error, log2 h and status of each coordinate in out (4, d); or f(x) where not a float."""
+        cdef double state[FIELDS]
+        cdef const double *px = <const double *> cnp.PyArray_DATA(x)
+        cdef double *po = <double *> cnp.PyArray_DATA(out)
+        cdef Py_ssize_t i, d = cnp.PyArray_SIZE(x)
+        cdef int nfev = 1
+        cdef double centre
+        first = call(f, cnp.PyArray_NewCopy(x, cnp.NPY_CORDER), args)
+        if not PyFloat_Check(first):
+            return first
+        centre = PyFloat_AS_DOUBLE(first)
+        for i in range(d):
+            nfev += self.follow(f, args, x, i, px[i], centre, state)
+            po[i], po[d + i], po[2 * d + i], po[3 * d + i] = state[VALUE_], state[ERROR_], state[K_], state[STATUS_]
+        return nfev
+
+    cdef int follow(self, f, tuple args, cnp.ndarray point, Py_ssize_t i, double x, double centre, double *state) except -1:
+        cdef double samples[MAX_NODES]
+        cdef double caps[3]
+        cdef double scale = fabs(x), k, unit = self.unit, least = SMALLEST, h
+        cdef int exponent = 1, side = self.first_side, level = 0, j, known, size, nfev = 0
+        caps[0] = caps[1] = caps[2] = LARGEST
+        if scale > 0:
+            frexp(scale, &exponent)
+            least = max(exponent - 50.0, <double> SMALLEST)
+        K.control.start(caps, 0, state, 1, 1)
+        if not isfinite(centre):
+            state[STATUS_] = 2
+            return 0
+        if scale > 0:
+            frexp(scale * 1.4142135623730951, &exponent)
+        k = exponent - 1.0 + unit
+        k = min(max(k, <double> SMALLEST), <double> LARGEST)
+        if scale == 0 and centre == 0:
+            k -= 8.0
+        k = max(k, least)
+        samples[0] = centre
+        while state[STATUS_] == 0:
+            size = self.sizes[side + 1][level]
+            known = self.sizes[side + 1][level - 1] if level else 1
+            h = ldexp(1.0, <int> k)
+            for j in range(known, size):
+                samples[j] = sample(f, args, point, i, x + self.offsets[side + 1][level][j] * h)
+                nfev += 1
+            K.control.control(self.tables[side + 1][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
+                              caps, side, level, state, 1, 1)
+            k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
+        return nfev
+
+
+def quotients(f, tuple args, cnp.ndarray point, cnp.ndarray x, cnp.ndarray offsets, cnp.ndarray weights, double denominator,
+              cnp.ndarray h, cnp.ndarray out):
+    """First derivatives of f at steps h, along each coordinate of the point or (without one) at the number x: `combine` of
+    samples at the offsets. Returns nfev, or the first value of f where that is not a float."""
+    cdef const double *px = <const double *> cnp.PyArray_DATA(x)
+    cdef const double *ph = <const double *> cnp.PyArray_DATA(h)
+    cdef const double *po = <const double *> cnp.PyArray_DATA(offsets)
+    cdef const double *pw = <const double *> cnp.PyArray_DATA(weights)
+    cdef double *pout = <double *> cnp.PyArray_DATA(out)
+    cdef Py_ssize_t i, j, d = cnp.PyArray_SIZE(x), m = cnp.PyArray_SIZE(offsets)
+    cdef int nfev = 0
+    cdef double total = 0.0, centre = 0.0, value
+    cdef bint known = False
+    for i in range(d):
+        for j in range(m):
+            if po[j] == 0.0 and known:
+                value = centre
+            else:
+                if nfev:
+                    value = sample(f, args, point, i, px[i] + po[j] * ph[i])
+                else:
+                    first = call(f, at(point, i, px[i] + po[j] * ph[i]), args)
+                    if not PyFloat_Check(first):
+                        return first
+                    value = PyFloat_AS_DOUBLE(first)
+                nfev += 1
+            if po[j] == 0.0:
+                centre, known = value, True
+            total = pw[j] * value if j == 0 else total + pw[j] * value
+        pout[i] = total / (denominator * ph[i])
+    return nfev
+
+
+cdef inline object scalar_of(double x):
+    return PyArray_Scalar(&x, FLOAT64, None)
+
+
+cdef inline object call(f, x, tuple args):
+    return f(x, *args) if args else f(x)
+
+
+cdef object at(cnp.ndarray point, Py_ssize_t i, double x):
+    """The number x, or a new copy of the point with x in its i-th place."""
+    cdef cnp.ndarray fresh
+    if point is None:
+        return scalar_of(x)
+    fresh = cnp.PyArray_NewCopy(point, cnp.NPY_CORDER)
+    (<double *> cnp.PyArray_DATA(fresh))[i] = x
+    return fresh
+
+
+cdef double sample(f, tuple args, cnp.ndarray point, Py_ssize_t i, double x) except? -1.0:
+    value = call(f, at(point, i, x), args)
+    if isinstance(value, complex):
+        raise TypeError("f returned real values at some points and complex ones at others")
+    if not PyFloat_Check(value) and not PyLong_Check(value) and getattr(value, "ndim", 0) != 0:
+        raise ValueError(f"f returned shape {value.shape} at one point, but () at the first")
+    return PyFloat_AsDouble(value)
