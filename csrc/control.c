@@ -378,18 +378,14 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
         EACH b->truncation[i] = larger(b->truncation[i], t->contamination[q - 1] + b->seen[q][i]);
 
     /* the roundoff if the highest coefficient were nothing but noise; more if the lower ones do not predict it */
-    {
-        const double norm_top = t->norms[last - 1], norm = t->norm;
+    const double norm_top = t->norms[last - 1], norm = t->norm;
+    EACH b->doubt[i] = b->size[last][i] - norm_top + norm;
+    if (last >= 3)
         EACH {
-            double top = b->size[last][i], doubt = top - norm_top + norm;
-            if (last >= 3) {
-                double first = b->size[last - 1][i] + b->before_top[i];
-                double second = b->size[last - 2][i] + 2.0 * b->before_top[i];
-                doubt = top > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
-            }
-            b->doubt[i] = doubt;
+            const double first = b->size[last - 1][i] + b->before_top[i];
+            const double second = b->size[last - 2][i] + 2.0 * b->before_top[i], doubt = b->doubt[i];
+            b->doubt[i] = b->size[last][i] > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
         }
-    }
 
     /* how far h could grow until the coefficient that the aimed level misses reaches the roundoff */
     size_t aimed = (size_t)t->power;
@@ -418,10 +414,7 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
     /* beyond that, the samples and their roundoff would grow with h */
     EACH b->most[i] = INFINITY;
     for (size_t q = 1; q <= last; q++)
-        EACH {
-            double reach = (1.0 - b->size[q][i]) / (double)q;
-            b->most[i] = STANDS(q) ? smaller(reach, b->most[i]) : b->most[i];
-        }
+        EACH b->most[i] = smaller((1.0 - b->stands[q][i]) / (double)q, b->most[i]);
 }
 
 /* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's. Heights are
@@ -478,19 +471,24 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         b->bad[i] = b->decay[i] > t->no_decay ? 1.0 : 0.0;
     }
     EACH {
-        double truncation = exp2_of(b->truncation[i] + b->unscale[i], plain);
-        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
         double doubt = exp2_of((plain ? larger(b->doubt[i], FAINT) : b->doubt[i]) + b->unscale[i], plain);
         if (plain)
             doubt = b->doubt[i] < FAINT ? 0.0 : doubt;
+        b->work[i] = b->bad[i] != 0.0 ? 0.0 : doubt;
+    }
+    EACH {
+        double truncation = exp2_of(b->truncation[i] + b->unscale[i], plain);
+        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
         double error = SAFETY * floor;
         if (n == 1) {
             /* nan where x is 0 and the value infinite */
-            double condition = smaller(1e12, b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
+            double condition = b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0);
+            condition = smaller(1e12, condition);
             error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
         }
         error = error + SAFETY_TRUNCATION * truncation;
-        b->error[i] = error + (b->bad[i] != 0.0 ? 0.0 : doubt);
+        b->error[i] = error + b->work[i];
+        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
     }
     EACH b->corner[i] = b->conflict[i] = 0.0;
     if (a->base && !plain)
@@ -535,10 +533,6 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
                 b->conflict[i] = conflict ? 1.0 : 0.0;
             }
         }
-    }
-    EACH {
-        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
-        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
     }
     if (!plain)
         EACH {
