@@ -322,23 +322,15 @@ INLINE void coefficients(block *b, const level_table *t, size_t len)
 #define NOISE(q) (b->lu[i] + t->norms[(q)-1])
 #define STANDS(q) (b->stands[q][i] > -INFINITY)
 
-/* out = the least of (size[q] - size[j]) / (q - j) over the j < q that stand, or infinite */
+/* out = the least of (size[q] - size[j]) * (1 / (q - j)) over the j < q that stand, or infinite */
 INLINE void least_slope(const block *b, size_t q, double *out, size_t len)
 {
     EACH out[i] = INFINITY;
     for (size_t j = 1; j < q; j++) {
-        size_t gap = q - j;
-        if ((gap & (gap - 1)) == 0) { /* a power of two: the product equals the quotient */
-            double inverse = 1.0 / (double)gap;
-            EACH {
-                double slope = (b->size[q][i] - b->stands[j][i]) * inverse;
-                out[i] = smaller(slope, out[i]);
-            }
-        } else {
-            EACH {
-                double slope = (b->size[q][i] - b->stands[j][i]) / (double)gap;
-                out[i] = smaller(slope, out[i]);
-            }
+        const double inverse = 1.0 / (double)(q - j);
+        EACH {
+            double slope = (b->size[q][i] - b->stands[j][i]) * inverse;
+            out[i] = smaller(slope, out[i]);
         }
     }
 }
@@ -410,11 +402,14 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
         for (size_t q = 2; q <= last; q++)
             EACH b->best[i] = smaller(b->best[i], b->seen[q][i] + b->work[i] * (double)(aimed - q));
     }
-    EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) / t->power;
+    const double inverse = 1.0 / t->power;
+    EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) * inverse;
     /* beyond that, the samples and their roundoff would grow with h */
     EACH b->most[i] = INFINITY;
-    for (size_t q = 1; q <= last; q++)
-        EACH b->most[i] = smaller((1.0 - b->stands[q][i]) / (double)q, b->most[i]);
+    for (size_t q = 1; q <= last; q++) {
+        const double root = 1.0 / (double)q;
+        EACH b->most[i] = smaller((1.0 - b->stands[q][i]) * root, b->most[i]);
+    }
 }
 
 /* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's. Heights are
@@ -578,7 +573,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 INLINE void grown(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
-    const double most = (double)t->n + 1.0;
+    const double most = (double)t->n + 1.0, inverse = 1.0 / t->power;
     EACH {
         const bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
         double quiet = b->lu[i];
@@ -590,7 +585,7 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
     EACH {
         const double strength = b->work[i], start_at = b->best[i], highest = b->highest[i];
         const double steps = larger(highest + 1.0 - start_at, 1.0);
-        double hopeful = (-strength - t->aim + (t->power - start_at) * strength / steps) / t->power;
+        double hopeful = (-strength - t->aim + (t->power - start_at) * strength / steps) * inverse;
         hopeful = highest < t->power ? hopeful : 0.0;
         hopeful = highest < start_at ? 8.0 : hopeful;
         hopeful = highest <= most ? larger(hopeful, EXPLORE) : hopeful;
