@@ -16,10 +16,14 @@
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 26")
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
 #else
 #define INLINE static inline
+#endif
+#ifndef UNROLLED
+#define UNROLLED
 #endif
 
 enum { LANES = 32, MAX_NODES = 40, HEADER = 18 };
@@ -175,6 +179,7 @@ typedef struct {
     double roundoff[LANES], unit[LANES];                    /* of one sample, without and with noise */
     double total[LANES], spare[LANES];                      /* the derivative by the value row, by the fallback row */
     double size[MAX_NODES][LANES], seen[MAX_NODES][LANES];  /* log2 of c; the same, at least that of its noise */
+    double stands[MAX_NODES][LANES];                        /* log2 of c where that is well above its noise, or -inf */
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
@@ -204,6 +209,7 @@ INLINE void copy(double *out, const double *in, size_t n)
 /* Fields of the state, with copies of the first element after the last one. */
 INLINE void fetch(block *b, size_t len, uint32_t fields)
 {
+    UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         if (fields >> f & 1) {
             if (b->at)
@@ -333,25 +339,17 @@ INLINE void coefficients(block *b, const level_table *t, size_t len)
 /* --- from coefficients to decay, truncation and growth -------------------------------------------------------------- */
 
 #define NOISE(q) (b->lu[i] + t->norms[(q)-1])
-#define STANDS(q) (b->size[q][i] > NOISE(q) + 2.0)
+#define STANDS(q) (b->stands[q][i] > -INFINITY)
 
-/* out = the least of (size[q] - size[j]) / (q - j) over the j < q that stand, or infinite */
-INLINE void least_slope(const block *b, const level_table *t, size_t q, double *out, size_t len)
+/* out = the least of (size[q] - size[j]) * (1 / (q - j)) over the j < q that stand, or infinite */
+INLINE void least_slope(const block *b, size_t q, double *out, size_t len)
 {
     EACH out[i] = INFINITY;
     for (size_t j = 1; j < q; j++) {
-        size_t gap = q - j;
-        if ((gap & (gap - 1)) == 0) { /* a power of two: the product equals the quotient */
-            double inverse = 1.0 / (double)gap;
-            EACH {
-                double slope = (b->size[q][i] - b->size[j][i]) * inverse;
-                out[i] = STANDS(j) ? smaller(slope, out[i]) : out[i];
-            }
-        } else {
-            EACH {
-                double slope = (b->size[q][i] - b->size[j][i]) / (double)gap;
-                out[i] = STANDS(j) ? smaller(slope, out[i]) : out[i];
-            }
+        const double inverse = 1.0 / (double)(q - j);
+        EACH {
+            double slope = (b->size[q][i] - b->stands[j][i]) * inverse;
+            out[i] = smaller(slope, out[i]);
         }
     }
 }
@@ -366,12 +364,13 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
             double size = log2_of(b->c[q][i]), noise = NOISE(q);
             b->size[q][i] = size;
             b->seen[q][i] = larger(size, noise);
+            b->stands[q][i] = size > noise + 2.0 ? size : -INFINITY;
             b->highest[i] = size > noise + 2.0 ? (double)q : b->highest[i];
         }
 
     EACH b->decay[i] = b->before_top[i] = NONE;
     for (size_t q = 3; q <= last; q++) {
-        least_slope(b, t, q, b->best, len);
+        least_slope(b, q, b->best, len);
         EACH {
             bool counts = STANDS(q) & (b->best[i] < INFINITY);
             b->before_top[i] = b->decay[i];
@@ -390,46 +389,46 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
         EACH b->truncation[i] = larger(b->truncation[i], t->contamination[q - 1] + b->seen[q][i]);
 
     /* the roundoff if the highest coefficient were nothing but noise; more if the lower ones do not predict it */
-    {
-        const double norm_top = t->norms[last - 1], norm = t->norm;
+    const double norm_top = t->norms[last - 1], norm = t->norm;
+    EACH b->doubt[i] = b->size[last][i] - norm_top + norm;
+    if (last >= 3)
         EACH {
-            double top = b->size[last][i], doubt = top - norm_top + norm;
-            if (last >= 3) {
-                double first = b->size[last - 1][i] + b->before_top[i];
-                double second = b->size[last - 2][i] + 2.0 * b->before_top[i];
-                doubt = top > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
-            }
-            b->doubt[i] = doubt;
+            const double first = b->size[last - 1][i] + b->before_top[i];
+            const double second = b->size[last - 2][i] + 2.0 * b->before_top[i], doubt = b->doubt[i];
+            b->doubt[i] = b->size[last][i] > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
         }
-    }
 
     /* how far h could grow until the coefficient that the aimed level misses reaches the roundoff */
     size_t aimed = (size_t)t->power;
     if (aimed <= last) {
         EACH b->best[i] = b->seen[aimed][i];
     } else {
+        const double norm_2 = t->norms[1], norm_3 = last >= 3 ? t->norms[2] : 0.0;
         EACH b->work[i] = b->seen[1][i];
         for (size_t q = 2; q <= n; q++)
             EACH b->work[i] = larger(b->work[i], b->seen[q][i]);
         EACH {
-            double loose = larger(b->decay[i], -40.0);
-            loose = STANDS(2) ? loose : larger(loose, NOISE(2) - b->work[i]);
-            if (last >= 3)
-                loose = STANDS(3) ? loose : larger(loose, (NOISE(3) - b->work[i]) * 0.5);
-            b->work[i] = loose;
-            b->best[i] = INFINITY;
+            const double loose = larger(b->decay[i], -40.0), rise = b->lu[i] + norm_2 - b->work[i];
+            b->best[i] = STANDS(2) ? loose : larger(loose, rise);
         }
+        if (last >= 3)
+            EACH {
+                const double loose = b->best[i], rise = (b->lu[i] + norm_3 - b->work[i]) * 0.5;
+                b->best[i] = STANDS(3) ? loose : larger(loose, rise);
+            }
+        EACH b->work[i] = b->best[i];
+        EACH b->best[i] = INFINITY;
         for (size_t q = 2; q <= last; q++)
             EACH b->best[i] = smaller(b->best[i], b->seen[q][i] + b->work[i] * (double)(aimed - q));
     }
-    EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) / t->power;
+    const double inverse = 1.0 / t->power;
+    EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) * inverse;
     /* beyond that, the samples and their roundoff would grow with h */
     EACH b->most[i] = INFINITY;
-    for (size_t q = 1; q <= last; q++)
-        EACH {
-            double reach = (1.0 - b->size[q][i]) / (double)q;
-            b->most[i] = STANDS(q) ? smaller(reach, b->most[i]) : b->most[i];
-        }
+    for (size_t q = 1; q <= last; q++) {
+        const double root = 1.0 / (double)q;
+        EACH b->most[i] = smaller((1.0 - b->stands[q][i]) * root, b->most[i]);
+    }
 }
 
 /* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's. Heights are
@@ -486,19 +485,24 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         b->bad[i] = b->decay[i] > t->no_decay ? 1.0 : 0.0;
     }
     EACH {
-        double truncation = exp2_of(b->truncation[i] + b->unscale[i], plain);
-        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
         double doubt = exp2_of((plain ? larger(b->doubt[i], FAINT) : b->doubt[i]) + b->unscale[i], plain);
         if (plain)
             doubt = b->doubt[i] < FAINT ? 0.0 : doubt;
+        b->work[i] = b->bad[i] != 0.0 ? 0.0 : doubt;
+    }
+    EACH {
+        double truncation = exp2_of(b->truncation[i] + b->unscale[i], plain);
+        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
         double error = SAFETY * floor;
         if (n == 1) {
             /* nan where x is 0 and the value infinite */
-            double condition = smaller(1e12, b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
+            double condition = b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0);
+            condition = smaller(1e12, condition);
             error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
         }
         error = error + SAFETY_TRUNCATION * truncation;
-        b->error[i] = error + (b->bad[i] != 0.0 ? 0.0 : doubt);
+        b->error[i] = error + b->work[i];
+        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
     }
     EACH b->corner[i] = b->conflict[i] = 0.0;
     if (a->base && !plain)
@@ -544,10 +548,6 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             }
         }
     }
-    EACH {
-        double floor = exp2_of(b->rounding[i] + b->unscale[i], plain);
-        b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
-    }
     if (!plain)
         EACH {
             bool known = (b->s[SIGMA][i] > 0.0) & (b->s[ERROR][i] < INFINITY);
@@ -592,9 +592,9 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 INLINE void grown(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
-    const double noise_norm = t->norms[1], most = (double)t->n + 1.0;
+    const double most = (double)t->n + 1.0, inverse = 1.0 / t->power;
     EACH {
-        const bool two = (b->size[2][i] > b->lu[i] + noise_norm + 2.0) & (b->size[2][i] > b->size[1][i]);
+        const bool two = STANDS(2) & (b->size[2][i] > b->size[1][i]);
         double quiet = b->lu[i];
         if (!plain)
             quiet = b->s[SIGMA][i] <= b->roundoff[i] * power(b->exponent[i]) ? log2_of(b->roundoff[i]) : quiet;
@@ -604,7 +604,7 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
     EACH {
         const double strength = b->work[i], start_at = b->best[i], highest = b->highest[i];
         const double steps = larger(highest + 1.0 - start_at, 1.0);
-        double hopeful = (-strength - t->aim + (t->power - start_at) * strength / steps) / t->power;
+        double hopeful = (-strength - t->aim + (t->power - start_at) * strength / steps) * inverse;
         hopeful = highest < t->power ? hopeful : 0.0;
         hopeful = highest < start_at ? 8.0 : hopeful;
         hopeful = highest <= most ? larger(hopeful, EXPLORE) : hopeful;
@@ -705,7 +705,8 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         double done = b->conflict[i] != 0.0 ? NOT_SMOOTH : CONVERGED;
         b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? done : RUNNING;
     }
-    EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? a->level + 1.0 : 0.0;
+    const double next_level = a->level + 1.0;
+    EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? next_level : 0.0;
     b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
     if (!(extending | shrinking | growing))
         return;
@@ -906,6 +907,7 @@ static void judge_one(const call *a, size_t element)
     else
         analyse_one(&b, a, element);
     give_up(&b, 0);
+    UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         a->state[f * a->count + element] = b.s[f][0];
 }
@@ -954,20 +956,22 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
         memset(b.flat, 0, sizeof b.flat);
     judge(&b, a, len, true);
     bool odd = odd_ones(&b, keep, len);
-    for (size_t f = 0; f < FIELDS; f++) {
-        double *field = a->state + f * a->count;
-        if (!(b.changed >> f & 1))
-            continue;
-        if (at)
-            for (size_t i = 0; i < have; i++)
-                field[at[i]] = keep[i] != 0.0 ? b.s[f][i] : field[at[i]];
-        else if (!odd)
-            copy(field + first, b.s[f], have);
-        else
-            for (size_t i = 0; i < have; i++)
-                field[first + i] = keep[i] != 0.0 ? b.s[f][i] : field[first + i];
+    if (!odd && !at) {
+        double *field = a->state + first;
+        UNROLLED
+        for (size_t f = 0; f < FIELDS; f++, field += a->count)
+            if (b.changed >> f & 1)
+                copy(field, b.s[f], have);
+        return;
     }
-    for (size_t i = 0; odd && i < have; i++)
+    double *field = a->state;
+    for (size_t f = 0; f < FIELDS; f++, field += a->count)
+        if (b.changed >> f & 1)
+            for (size_t i = 0; i < have; i++) {
+                size_t e = at ? at[i] : first + i;
+                field[e] = keep[i] != 0.0 ? b.s[f][i] : field[e];
+            }
+    for (size_t i = 0; i < have; i++)
         if (keep[i] == 0.0)
             judge_one(a, at ? at[i] : first + i);
 }

@@ -138,7 +138,7 @@ class _Spectrum:
         for q in range(2, last + 1):
             best = np.full(lu.shape, np.inf)
             for j in range(1, q):
-                best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) / (q - j)), best)
+                best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) * (1.0 / (q - j))), best)
             counts = stands[q] & (best < np.inf) if q > 2 else stands[0]
             before_top = decay
             decay = np.where(counts, np.maximum(decay, best), decay)
@@ -174,11 +174,11 @@ class _Spectrum:
             reached = np.full(lu.shape, np.inf)
             for q in range(2, last + 1):
                 reached = np.minimum(reached, seen[q] + loose * (power - q))
-        self.growth = (self.roundoff - (t.aim + reached)) / power
+        self.growth = (self.roundoff - (t.aim + reached)) * (1.0 / power)
         # beyond that, the samples and their roundoff would grow with h
         self.most = np.full(lu.shape, np.inf)
         for q in range(1, last + 1):
-            self.most = np.where(stands[q], np.minimum(self.most, (1.0 - size[q]) / q), self.most)
+            self.most = np.where(stands[q], np.minimum(self.most, (1.0 - size[q]) * (1.0 / q)), self.most)
         # each size in units of the noise, whatever the row's norm
         self.level = [lu, *(size[q] - t.norms[q - 1] - lu for q in range(1, last + 1))]
         self.plateau = np.maximum(self.level[last], self.level[last - 1]) if last > 1 else self.level[last]
@@ -412,7 +412,7 @@ def _control(
     strength = np.maximum(strength - np.where(s[_SIGMA] <= roundoff * back, _log2(roundoff), lu), 0.0)
     highest = spectrum.highest
     steps = np.maximum(highest + 1.0 - start_at, 1.0)
-    hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) / t.power
+    hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) * (1.0 / t.power)
     hopeful = np.where(highest < start_at, 8.0, np.where(highest < t.power, hopeful, 0.0))
     hopeful = np.where(highest <= n + 1.0, np.maximum(hopeful, _EXPLORE), hopeful)
     growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
