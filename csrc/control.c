@@ -183,7 +183,7 @@ typedef struct {
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
-    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES];
+    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
     const double *from; /* the state: of the first element, or of all where `at` says which */
@@ -496,7 +496,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         double error = SAFETY * floor;
         if (n == 1) {
             /* nan where x is 0 and the value infinite */
-            double condition = b->scale[i] * fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0);
+            double condition = b->scale[i] * (fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
             condition = smaller(1e12, condition);
             error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
         }
@@ -514,7 +514,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             double then = larger(fabs(b->s[PREV_C1][i]), fabs(b->s[PREV_C2][i]));
             bool alike = fabs(log2_of(then) - log2_of(top) - (stagnant ? fell : 0.0)) < 0.125;
             b->corner[i] = stagnant & alike & (b->s[PREV_FLAGS][i] == BAD) ? 1.0 : 0.0;
-            b->bad[i] = (b->bad[i] != 0.0) | stagnant ? 1.0 : 0.0;
+            b->bad[i] = (b->bad[i] != 0.0) | stagnant | (b->crossed[i] != 0.0) ? 1.0 : 0.0;
         }
     EACH rough |= bits_of(b->bad[i]);
     if (rough) {
@@ -536,12 +536,20 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
     /* Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f. */
     if (a->base) {
         EACH met |= bits_of(b->s[PREV_K][i] < INFINITY ? 1.0 : 0.0);
-        if (met) {
+        if (met || !plain) {
             fetch_more(b, BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS), len);
             EACH {
                 double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
                 bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
                 bool conflict = calm & (apart > 16.0 * (b->error[i] + b->s[PREV_ERROR][i]));
+                if (n == 1 && !plain && b->s[ZEROS][i] > 0.0) {
+                    /* equal samples at a step where this slope would have shown: a staircase */
+                    double size = fabs(b->value[i]), shown = size * power(larger(b->s[LO][i], -1000.0));
+                    if (shown > 8.0 * (a->eps * b->largest[i])) {
+                        conflict = true;
+                        apart = larger(size, isnan(apart) ? 0.0 : apart);
+                    }
+                }
                 b->error[i] = conflict ? apart : b->error[i];
                 b->s[ERROR][i] = conflict ? larger(b->s[ERROR][i], apart) : b->s[ERROR][i];
                 b->conflict[i] = conflict ? 1.0 : 0.0;
@@ -873,11 +881,14 @@ static void analyse_one(block *b, const call *a, size_t element)
         return;
     const double factor = power(-b->exponent[0]);
     b->unit[0] = larger(b->roundoff[0], b->s[SIGMA][0] * factor);
-    b->suspicious[0] = 0.0;
+    b->suspicious[0] = b->crossed[0] = 0.0;
     spectrum(b, t, 1);
     if (a->base) {
         plateau(b, t, 1);
-        if (b->flat[0] != 0.0) {
+        /* What a smaller step did not show is no noise, but something that the larger step runs into. */
+        bool crossed = b->flat[0] != 0.0 && b->s[PREV_K][0] < b->k[0] && b->s[PREV_FLAGS][0] == 0.0;
+        b->crossed[0] = crossed ? 1.0 : 0.0;
+        if (b->flat[0] != 0.0 && !crossed) {
             if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] == 0.0) {
                 b->suspicious[0] = 1.0;
             } else {
@@ -937,12 +948,12 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     enum { len = LANES };
     block b;
     double keep[LANES];
-    load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
+    load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ZEROS) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
                                       BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
     const double close = a->base ? 2.0 : INFINITY;
     EACH {
         bool alone = (b.s[PREV_K][i] == INFINITY) | (b.s[PREV_K][i] - b.k[i] < close);
-        keep[i] = alone & (b.s[STATUS][i] == RUNNING) ? 1.0 : 0.0;
+        keep[i] = alone & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
     }
     b.changed = 0;
     begin(&b, a, len);

@@ -298,9 +298,12 @@ def _control(
         live &= ~noisy
     unit = np.maximum(roundoff, s[_SIGMA] * factor)
     spectrum = _Spectrum(t, c, unit)
-    suspicious = np.zeros(k.shape, bool)
+    suspicious, crossed = np.zeros(k.shape, bool), np.zeros(k.shape, bool)
     if base:
         flat = spectrum.flat(t)
+        # What a smaller step did not show is no noise, but something that the larger step runs into.
+        crossed = flat & (s[_PREV_K] < k) & (s[_PREV_FLAGS] == 0.0)
+        flat &= ~crossed
         suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] == 0.0)
         heard = flat & ~suspicious & live
         if heard.any():
@@ -340,12 +343,12 @@ def _control(
     floor = _exp2(spectrum.roundoff + unscale)
     error = _SAFETY * floor
     if n == 1:
-        condition = np.minimum(scale * np.abs(value) / np.where(largest > 0.0, largest, 1.0), 1e12)
+        condition = np.minimum(scale * (np.abs(value) / np.where(largest > 0.0, largest, 1.0)), 1e12)
         error = error * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
     error = error + np.where(spectrum.bad, 0.0, _SAFETY_NOISE * _exp2(spectrum.doubt + unscale))
     # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
-    rough = spectrum.bad
+    rough = spectrum.bad | crossed
     corner = np.zeros(k.shape, bool)
     if base:
         fell = s[_PREV_K] - k
@@ -377,6 +380,11 @@ def _control(
         apart = np.abs(value - s[_PREV_VALUE])
         calm = live & ~rough & (s[_PREV_K] < np.inf) & (s[_PREV_FLAGS] == 0.0)
         conflict = calm & (apart > 16.0 * (error + s[_PREV_ERROR]))
+        if n == 1:  # equal samples at a step where this slope would have shown: a staircase
+            seen = np.abs(value) * _power(np.maximum(s[_LO], -1000.0)) > 8.0 * (eps * largest)
+            stairs = live & (s[_ZEROS] > 0.0) & seen
+            conflict |= stairs
+            apart = np.where(stairs, np.maximum(np.abs(value), np.where(np.isnan(apart), 0.0, apart)), apart)
         error = np.where(conflict, apart, error)
         s[_ERROR] = np.where(conflict, np.maximum(s[_ERROR], apart), s[_ERROR])
 
