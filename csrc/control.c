@@ -153,9 +153,18 @@ typedef struct {
     int side;
     bool base; /* level 0 */
     double level;
-    size_t lanes, outputs, count; /* count: elements */
+    size_t lanes, outputs, count; /* count: elements, of all lanes */
+    const ptrdiff_t *which;       /* the lanes to judge, or NULL for all of them */
     double *state;
 } call;
+
+/* Where the e-th element to be judged lies among all elements. */
+INLINE size_t place(const call *a, size_t e)
+{
+    if (!a->which)
+        return e;
+    return a->outputs == 1 ? (size_t)a->which[e] : (size_t)a->which[e / a->outputs] * a->outputs + e % a->outputs;
+}
 
 /* Some elements. A row holds the same quantity for each of them; row q of d, c, size and seen belongs to node or power
  * q. Logarithms are of quantities scaled so that the largest sample lies in [1, 2), times h**n. */
@@ -177,7 +186,8 @@ typedef struct {
     double excess[LANES], vague[LANES], corner[LANES], conflict[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
-    const double *from; /* the first element's state */
+    const double *from; /* the state: of the first element, or of all where `at` says which */
+    const size_t *at;
     size_t have, stride;
     uint32_t fetched, changed; /* fields of s that hold the state, that will have to be written back */
 } block;
@@ -202,7 +212,11 @@ INLINE void fetch(block *b, size_t len, uint32_t fields)
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         if (fields >> f & 1) {
-            copy(b->s[f], b->from + f * b->stride, len == 1 ? 1 : b->have);
+            if (b->at)
+                for (size_t i = 0; i < b->have; i++)
+                    b->s[f][i] = b->from[f * b->stride + b->at[i]];
+            else
+                copy(b->s[f], b->from + f * b->stride, len == 1 ? 1 : b->have);
             for (size_t i = b->have; i < len; i++)
                 b->s[f][i] = b->s[f][0];
         }
@@ -223,30 +237,35 @@ INLINE void fetch_more(block *b, uint32_t fields, size_t len)
     b->fetched |= fields;
 }
 
-/* Elements first to first + have, and copies of the first one up to len. */
-INLINE void load(block *b, const call *a, size_t first, size_t have, size_t len, uint32_t fields)
+/* The elements first to first + have, or those at `at`, and copies of the first one up to len. */
+INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t have, size_t len, uint32_t fields)
 {
-    b->from = a->state + first;
+    b->from = at ? a->state : a->state + first;
+    b->at = at;
     b->have = have;
     b->stride = a->count;
     b->fetched = b->changed = fields;
     fetch(b, len, fields);
-    for (size_t q = 0; q <= a->t.last; q++)
-        copy(b->d[q], a->samples + q * a->count + first, have);
-    if (a->outputs == 1) {
+    if (at) {
+        for (size_t q = 0; q <= a->t.last; q++)
+            for (size_t i = 0; i < have; i++)
+                b->d[q][i] = a->samples[q * a->count + at[i]];
+    } else {
+        for (size_t q = 0; q <= a->t.last; q++)
+            copy(b->d[q], a->samples + q * a->count + first, len == 1 ? 1 : have);
+    }
+    if (a->outputs == 1 && !at) {
         copy(b->scale, a->scale + first, have);
         copy(b->k, a->k + first, have);
         copy(b->k_unit, a->k_unit + first, have);
         copy(b->k_least, a->k_least + first, have);
     } else {
-        size_t lane = first / a->outputs, output = first % a->outputs;
         for (size_t i = 0; i < have; i++) {
+            size_t lane = (at ? at[i] : first + i) / a->outputs;
             b->scale[i] = a->scale[lane];
             b->k[i] = a->k[lane];
             b->k_unit[i] = a->k_unit[lane];
             b->k_least[i] = a->k_least[lane];
-            if (++output == a->outputs)
-                output = 0, lane++;
         }
     }
     for (size_t i = have; i < len; i++) {
@@ -875,7 +894,7 @@ static void analyse_one(block *b, const call *a, size_t element)
 static void judge_one(const call *a, size_t element)
 {
     block b;
-    load(&b, a, element, 1, 1, ALL_FIELDS);
+    load(&b, a, element, NULL, 1, 1, ALL_FIELDS);
     if (b.s[STATUS][0] != RUNNING)
         return;
     begin(&b, a, 1);
@@ -913,12 +932,12 @@ INLINE bool odd_ones(const block *b, double *keep, size_t len)
     return odd != 0;
 }
 
-static void judge_block(const call *a, size_t first, size_t have)
+static void judge_block(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
     block b;
     double keep[LANES];
-    load(&b, a, first, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
+    load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
                                       BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
     const double close = a->base ? 2.0 : INFINITY;
     EACH {
@@ -937,21 +956,24 @@ static void judge_block(const call *a, size_t first, size_t have)
         memset(b.flat, 0, sizeof b.flat);
     judge(&b, a, len, true);
     bool odd = odd_ones(&b, keep, len);
-    double *field = a->state + first;
-    if (!odd) {
+    if (!odd && !at) {
+        double *field = a->state + first;
         UNROLLED
         for (size_t f = 0; f < FIELDS; f++, field += a->count)
             if (b.changed >> f & 1)
                 copy(field, b.s[f], have);
         return;
     }
+    double *field = a->state;
     for (size_t f = 0; f < FIELDS; f++, field += a->count)
         if (b.changed >> f & 1)
-            for (size_t i = 0; i < have; i++)
-                field[i] = keep[i] != 0.0 ? b.s[f][i] : field[i];
+            for (size_t i = 0; i < have; i++) {
+                size_t e = at ? at[i] : first + i;
+                field[e] = keep[i] != 0.0 ? b.s[f][i] : field[e];
+            }
     for (size_t i = 0; i < have; i++)
         if (keep[i] == 0.0)
-            judge_one(a, first + i);
+            judge_one(a, at ? at[i] : first + i);
 }
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
@@ -982,23 +1004,26 @@ static void start(const double *caps, int side, double *state, size_t lanes, siz
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, const double *k_least, const double *caps, int side, int level,
-                    double *state, size_t lanes, size_t outputs)
+                    const ptrdiff_t *which, size_t chosen, double *state, size_t lanes, size_t outputs)
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .k_least = k_least,
         .caps = caps, .eps = eps, .side = side, .base = level == 0, .level = level,
-        .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .state = state,
+        .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .which = which, .state = state,
     };
     const double *status = state + STATUS * a.count;
-    for (size_t first = 0; first < a.count; first += LANES) {
-        size_t have = a.count - first < LANES ? a.count - first : LANES, running = 0;
-        for (size_t i = 0; i < have; i++)
-            running += status[first + i] == RUNNING;
+    const size_t all = which ? chosen * outputs : a.count;
+    for (size_t first = 0; first < all; first += LANES) {
+        size_t have = all - first < LANES ? all - first : LANES, running = 0, at[LANES];
+        for (size_t i = 0; i < have; i++) {
+            at[i] = place(&a, first + i);
+            running += status[at[i]] == RUNNING;
+        }
         if (running > 3)
-            judge_block(&a, first, have);
+            judge_block(&a, first, which ? at : NULL, have);
         else
             for (size_t i = 0; running && i < have; i++)
-                judge_one(&a, first + i);
+                judge_one(&a, at[i]);
     }
 }
 

@@ -33,13 +33,14 @@ typedef struct {
     /* A fresh `state` (26 fields by element; see FIELDS in src/fastdiff/steps.py). */
     void (*start)(const double *caps, int side, double *state, size_t lanes, size_t outputs);
 
-    /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state of every running element.
-     * `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its number, 0 for
-     * the first round at a step. By lane: `scale`, `k`, `k_unit`, `k_least`, all but `scale` whole numbers or infinite,
-     * `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
+    /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state of every running element of
+     * the `chosen` lanes at `which`, or with `which` NULL of all lanes. `table` is a level packed by steps.pack with 2 to
+     * 39 nodes beside the point itself; `level` is its number, 0 for the first round at a step. By lane: `scale`, `k`,
+     * `k_unit`, `k_least`, all but `scale` whole numbers or infinite, `k` finite. See `control` in
+     * src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, const double *k_least, const double *caps, int side, int level,
-                    double *state, size_t lanes, size_t outputs);
+                    const ptrdiff_t *which, size_t chosen, double *state, size_t lanes, size_t outputs);
 } fd_control_kernels;
 
 /* All kernels of one level. */

@@ -129,11 +129,11 @@ class Watched:
         self.f, self.kind, self.spoil, self.points = f, kind, spoil, 0
 
     def __call__(self, *x: Any) -> Any:
-        value = self.f(*x)
-        if self.kind == "elementwise":
+        if self.kind == "elementwise":  # counted first: an f that raises was called all the same
             self.points += int(np.prod(np.broadcast_shapes(*(np.shape(c) for c in x))))
         else:
             self.points += len(x[0]) if self.kind == "vectorized" else 1
+        value = self.f(*x)
         if self.spoil:
             value = np.array(value)  # in case it is the argument itself
             for c in x:

@@ -1,8 +1,8 @@
 """Arguments of the operators, normalised and checked once: below, everything is an exact float64 array of known shape."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy import float64
@@ -17,8 +17,7 @@ _ENGINES = ("auto", "python", "vectorized", "traced", "native")
 MAX_N, _MAX_ACCURACY, _MAX_RICHARDSON = 10, 16, 6
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """Keyword arguments of an operator."""
 
     method: str
@@ -41,6 +40,22 @@ def options(
     full_output: bool,
     vectorized: bool = False,
 ) -> Options:
+    if not isinstance(args, tuple | list):
+        raise TypeError(f"args must be a tuple of further arguments of f, got {type(args).__name__}")
+    if threads is not None:
+        whole("threads", threads, 1, None)
+    choice = (method, n, accuracy, richardson, engine, bool(vectorized))
+    try:
+        n, accuracy, richardson = _checked(*choice)
+    except TypeError:  # something that cannot be a key: check it for its message
+        n, accuracy, richardson = _checked.__wrapped__(*choice)
+    return Options(method, _step(h), n, accuracy, richardson, bool(full_output))
+
+
+@lru_cache(maxsize=256, typed=True)
+def _checked(
+    method: str, n: int, accuracy: int | None, richardson: int | None, engine: str, vectorized: bool
+) -> tuple[int, int | None, int | None]:
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     n = whole("n", n, 1, MAX_N)
@@ -50,26 +65,31 @@ def options(
         raise ValueError(
             "method='complex' gives first derivatives at full accuracy; n, accuracy and richardson do not apply"
         )
-    if not isinstance(args, tuple | list):
-        raise TypeError(f"args must be a tuple of further arguments of f, got {type(args).__name__}")
     if engine not in _ENGINES:
         raise ValueError(f"engine must be one of {', '.join(map(repr, _ENGINES))}, got {engine!r}")
     if engine in ("traced", "native") or (engine == "vectorized") > vectorized:
         hint = "; it needs vectorized=True" if engine == "vectorized" else "; this version calls f from Python"
         raise ValueError(f"engine={engine!r} cannot run this function{hint}")
-    if threads is not None:
-        whole("threads", threads, 1, None)
-    step: NDArray[float64] | Literal["scaled"] | None
-    if h is None or (isinstance(h, str) and h == "scaled"):
-        step = h  # type: ignore[assignment]
-    elif isinstance(h, str):
-        raise ValueError(f"h must be a number, an array, 'scaled' or None, got {h!r}")
-    else:
-        step = real("h", h)
-        bad = ~((step >= np.finfo(float64).tiny) & (step < np.inf))
-        if bad.any():
-            raise ValueError(f"h must be positive, finite and not denormal, got {step[bad][0]}")
-    return Options(method, step, n, accuracy, richardson, bool(full_output))
+    return n, accuracy, richardson
+
+
+_LEAST = float(np.finfo(float64).tiny)
+
+
+def _step(h: Step) -> NDArray[float64] | Literal["scaled"] | None:
+    if h is None:
+        return None
+    if isinstance(h, str):
+        if h != "scaled":
+            raise ValueError(f"h must be a number, an array, 'scaled' or None, got {h!r}")
+        return "scaled"
+    if type(h) is float and _LEAST <= h < np.inf:
+        return np.asarray(h)
+    step = real("h", h)
+    bad = ~((step >= _LEAST) & (step < np.inf))
+    if bad.any():
+        raise ValueError(f"h must be positive, finite and not denormal, got {step[bad][0]}")
+    return step
 
 
 def whole(name: str, value: Any, least: int, most: int | None) -> int:
@@ -82,6 +102,8 @@ def whole(name: str, value: Any, least: int, most: int | None) -> int:
 
 def real(name: str, value: ArrayLike) -> NDArray[float64]:
     """The argument as a float64 array of its own shape; whole numbers become floats."""
+    if type(value) is float:
+        return np.asarray(value)
     try:
         array = np.asarray(value)
     except ValueError:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy import float64, intp
 from numpy.typing import ArrayLike, NDArray
 
-from . import small, steps
+from . import steps
 from .arguments import Bounds, Options, broadcast, check_callable, real, room
 from .differences import Estimates, Lanes, complex_step, estimate, one_round
 from .functions import Directions, Function, PointFunction, VectorizedFunction
@@ -75,7 +76,14 @@ class Points:
         self.f, self.args, self.vectorized, self.scalar_valued = f, args, vectorized, scalar_valued
         self.batch, self.d = self.x.shape[:-1], self.x.shape[-1]
         self.points = self.x.reshape(-1, self.d) if self.x.size else np.zeros((int(np.prod(self.batch)), self.d))
-        self.space = np.stack([r.reshape(self.points.shape) for r in room(bounds, self.x)])
+        self._bounds = bounds
+        if bounds is not None:
+            self.space  # noqa: B018  # so that bad bounds are an error before f is called
+
+    @cached_property
+    def space(self) -> NDArray[float64]:
+        """How far each coordinate may go up and down: (2, points, d)."""
+        return np.stack([r.reshape(self.points.shape) for r in room(self._bounds, self.x)])
 
     def function(self, directions: Directions) -> Function:
         kind = VectorizedFunction if self.vectorized else PointFunction
@@ -86,7 +94,7 @@ class Points:
 
     def lanes_along_axes(self) -> Lanes:
         x = self.points.reshape(-1)
-        return Lanes(np.abs(x), self.space.reshape(2, -1), np.ones(x.shape))
+        return Lanes(np.abs(x), None if self._bounds is None else self.space.reshape(2, -1))
 
     def vectors(self, name: str, v: ArrayLike) -> NDArray[float64]:
         vector = broadcast(name, real(name, v), self.x.shape)
@@ -126,21 +134,24 @@ class Quadratic:
 
     @classmethod
     def of(cls, found: Estimates, b: int, count: int) -> "Quadratic":
-        return cls(
-            *(a[:, 0].reshape(b, count) for a in (found.value, found.error, found.step, found.status))
-        )
+        def shaped(a: NDArray[Any]) -> NDArray[Any]:
+            return a[:, 0].reshape(b, count)
+
+        return cls(shaped(found.value), shaped(found.error), shaped(found.step), shaped(found.status))
 
     def times(self, factor: NDArray[float64]) -> "Quadratic":
-        return Quadratic(self.value * factor, self.error * np.abs(factor), self.step, self.status)
+        with np.errstate(all="ignore"):
+            return Quadratic(self.value * factor, self.error * np.abs(factor), self.step, self.status)
 
     def take(self, i: NDArray[intp]) -> "Quadratic":
         return Quadratic(self.value[:, i], self.error[:, i], self.step[:, i], self.status[:, i])
 
     def minus(self, *others: "Quadratic") -> "Quadratic":
         value, error, step, status = self.value, self.error, np.full(self.step.shape, np.inf), self.status
-        for other in others:
-            value, error = value - other.value, error + other.error
-            step, status = np.minimum(step, other.step), np.maximum(status, other.status)
+        with np.errstate(all="ignore"):
+            for other in others:
+                value, error = value - other.value, error + other.error
+                step, status = np.minimum(step, other.step), np.maximum(status, other.status)
         return Quadratic(value, error, self.step * step, status)
 
     def matrix(self, mixed: "Quadratic", i: NDArray[intp], j: NDArray[intp]) -> "Quadratic":
@@ -163,13 +174,13 @@ class Total:
         self.engine = "python"
         self.statuses: set[int] = set()
         self.converged: NDArray[np.bool_] | None = None
-        self.seed: small.Seed | None = None
+        self.seed: Any = None  # the first value of f, where it is known already
 
     def quick(self, run: Callable[[], Any], shape: tuple[int, ...]) -> Any:
         """The result of a small problem, or None where the engine has to take over."""
         with np.errstate(all="ignore"):
             found = run()
-        if found is None or isinstance(found, small.Seed):
+        if type(found) is not tuple:
             self.seed = found
             return None
         value, error, k, status, self.nfev = found
@@ -233,7 +244,7 @@ class Total:
         c = self.checked
         unit = 0 if c.h is not None else steps.scheme(c.n, c.method, c.accuracy, c.richardson).unit
         count = space.shape[1]
-        return Lanes(np.zeros(count), space, np.full(count, 2.0**-unit))
+        return Lanes(np.zeros(count), space, 2.0**-unit)
 
     def unit_step(self, count: int) -> NDArray[float64] | None:
         return np.ones(count) if isinstance(self.checked.h, np.ndarray) else None
@@ -241,9 +252,7 @@ class Total:
     def own_lengths(self, axes: Estimates, at: Points, checked: Options) -> NDArray[float64]:
         x = at.points
         given = at.step(checked)
-        return _length(
-            axes.step[:, 0].reshape(x.shape), x, None if given is None else given.reshape(x.shape), checked
-        )
+        return _length(axes.step[:, 0].reshape(x.shape), x, None if given is None else given.reshape(x.shape), checked)
 
     def line_lengths(
         self, line: Estimates, at: Points, vectors: NDArray[float64], checked: Options
@@ -260,7 +269,7 @@ class Total:
             return broadcast("h", c.h, shape).reshape(-1, 1)
         if c.h == "scaled":
             return _length(np.ones(x.shape), x, None, c)[:, None]
-        found = run(Lanes(np.abs(x), space, np.ones(x.shape)))
+        found = run(Lanes(np.abs(x), space))
         return _length(found.step[:, 0], x, None, c)[:, None]
 
 

@@ -28,20 +28,24 @@ _ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside
 class Lanes:
     """Where the lanes are. `scale` (lanes,): the size of x along each, in units of the lane's parameter; 0 is unknown.
 
-    `room` (2, lanes): how far each may go forward and backward. `unit` (lanes,): the parameter at which the lane has
-    moved by about one.
+    `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
+    which a lane has moved by about one, a number or one for each lane.
     """
 
     scale: NDArray[float64]
-    room: NDArray[float64]
-    unit: NDArray[float64]
+    room: NDArray[float64] | None
+    unit: float | NDArray[float64] = 1.0
 
     @property
     def count(self) -> int:
         return len(self.scale)
 
     def part(self, which: slice) -> "Lanes":
-        return Lanes(self.scale[which], self.room[:, which], self.unit[which])
+        return Lanes(
+            self.scale[which],
+            None if self.room is None else self.room[:, which],
+            self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
+        )
 
 
 @dataclass(frozen=True)
@@ -81,11 +85,14 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
 
 def first_steps(lanes: Lanes, scheme: Scheme) -> tuple[NDArray[float64], NDArray[intp], NDArray[float64]]:
     """log2 of the first step, the side, and log2 of the largest steps by side, of every lane."""
-    caps = np.stack([_cap(lanes.room, scheme, side) for side in (0, 1, -1)])
-    k = np.where(
-        lanes.scale == 0, steps.first_exponent(lanes.unit, scheme.unit), steps.first_exponent(lanes.scale, scheme.unit)
-    )
+    k = steps.first_exponent(lanes.scale, scheme.unit)
+    unknown = lanes.scale == 0
+    if unknown.any():
+        k = np.where(unknown, steps.first_exponent(np.asarray(lanes.unit), scheme.unit), k)
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
+    if lanes.room is None:
+        return k, side, np.full((3, lanes.count), float(steps.LARGEST))
+    caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
         better = np.where(caps[1] >= caps[2], 1, -1)
         cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
@@ -116,15 +123,18 @@ def _tile(
 ) -> list[NDArray[float64]]:
     count, outputs = centre.shape
     k, side, caps = first_steps(lanes, scheme)
-    unit = steps.first_exponent(lanes.unit, scheme.unit)
+    unit = np.broadcast_to(steps.first_exponent(np.asarray(lanes.unit), scheme.unit), (count,)).copy()
     least = steps.least_exponent(lanes.scale)
     # At x = 0 with f(0) = 0 roundoff shrinks along with h, so a smaller step costs nothing.
-    k = np.where((lanes.scale == 0) & (centre == 0).all(axis=1), k - steps.CLOSER_AT_ROOT, k)
+    at_root = (lanes.scale == 0) & (centre == 0).all(axis=1)
+    if at_root.any():
+        k = np.where(at_root, k - steps.CLOSER_AT_ROOT, k)
     k = np.maximum(k, least)
-    blocked = np.take_along_axis(caps, side[None, :], axis=0)[0] < least
 
     state = np.empty((len(steps.FIELDS), count, outputs))
-    backend.start(np.take_along_axis(caps, side[None, :], axis=0), 0, state)
+    first_caps = caps[:1] if lanes.room is None else np.take_along_axis(caps, side[None, :], axis=0)
+    backend.start(first_caps, 0, state)
+    blocked = first_caps[0] < least
     state[FIELD["status"]][blocked] = steps.NO_ROOM
     lost = ~(np.isfinite(centre).any(axis=1) & np.isfinite(lanes.scale))
     state[FIELD["status"]][lost] = steps.NOT_FINITE_HERE
@@ -133,26 +143,21 @@ def _tile(
     level = np.zeros(count, dtype=intp)
     active = np.flatnonzero(~(blocked | lost))
     while active.size:
-        for s, at in sorted({*zip(side[active].tolist(), level[active].tolist())}):
-            chosen = active[(side[active] == s) & (level[active] == at)]
+        kind = 4 * side[active] + level[active]
+        for code in np.flatnonzero(np.bincount(kind + 4)) - 4:
+            s, at = divmod(int(code), 4)
+            chosen = active[kind == code]
             nodes = scheme.levels[s][at]
             known = scheme.levels[s][at - 1].size if at else 1
             every = chosen.size == count
-            h = np.ldexp(1.0, k[chosen].astype(np.int32))
+            h = steps.power_of_two(k if every else k[chosen])
+            where = slice(which.start, which.stop) if every else chosen + which.start
             for i in range(known, nodes.size):
-                where = slice(which.start, which.stop) if every else chosen + which.start
                 samples[i, slice(None) if every else chosen] = function.sample(where, nodes.offsets[i] * h)
-            if every:
-                backend.control(
-                    nodes.table, samples[: nodes.size], function.eps, lanes.scale, k, unit, least, caps, s, at, state
-                )  # fmt: skip
-            else:
-                part = state.take(chosen, axis=1)
-                backend.control(
-                    nodes.table, samples[: nodes.size].take(chosen, axis=1), function.eps, lanes.scale[chosen], k[chosen],
-                    unit[chosen], least[chosen], np.ascontiguousarray(caps[:, chosen]), s, at, part,
-                )  # fmt: skip
-                state[:, chosen] = part
+            backend.control(
+                nodes.table, samples, function.eps, lanes.scale, k, unit, least, caps, s, at, state,
+                None if every else chosen,
+            )  # fmt: skip
         active = _next_round(state, active, k, side, level)
     return [state[FIELD[name]].copy() for name in ("value", "error", "k", "status")]
 
@@ -166,9 +171,8 @@ def _next_round(
     active, running = active[going], running[going]
     if active.size:
         want = np.where(running, state[FIELD["want_k"], active], np.inf)
-        row = np.arange(active.size)
-        chosen = np.argmin(want, axis=1)
-        k[active] = want[row, chosen]
+        chosen = np.argmin(want, axis=1) if want.shape[1] > 1 else 0
+        k[active] = state[FIELD["want_k"], active, chosen]
         level[active] = state[FIELD["want_level"], active, chosen].astype(intp)
         side[active] = state[FIELD["want_side"], active, chosen].astype(intp)
     return active
@@ -240,7 +244,7 @@ def one_round(
         parts = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
     order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
     value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
-    return _joined(value, error, np.broadcast_to(h[:, None], value.shape), status, function.is_complex)
+    return _joined(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status, function.is_complex)
 
 
 def _extent(stencil: Stencil) -> float:
@@ -254,7 +258,12 @@ def _reach(stencil: Stencil) -> tuple[float, float]:
 
 def _fits(lanes: Lanes, stencil: Stencil, h: NDArray[float64]) -> NDArray[np.bool_]:
     forward, backward = _reach(stencil)
-    return np.logical_and(forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM)
+    if lanes.room is None:
+        return np.ones(h.shape, bool)
+    inside: NDArray[np.bool_] = np.logical_and(
+        forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM
+    )
+    return inside
 
 
 def _side_that_fits(
@@ -273,6 +282,7 @@ def _side_that_fits(
         raise ValueError(f"h={h[i]:g} is too large for the bounds: the points that the stencil needs lie outside")
     blocked = np.zeros(lanes.count, dtype=bool)
     if left.any():
+        assert lanes.room is not None  # else every step fits
         caps = np.stack([largest_exponent(lanes.room, *_reach(plain.stencils[s][0])) for s in (1, -1)])
         cap = caps.max(axis=0)
         blocked = left & (cap < steps.least_exponent(lanes.scale))
@@ -305,7 +315,7 @@ def _one_side(
     roundoff = _roundoff(function, stencil, samples, h)
     if not same:
         roundoff = roundoff + _roundoff(function, finer, nearer, finer_h)
-    error = 2.0 * truncation + 4.0 * roundoff
+    error = 2.0 * truncation + 8.0 * roundoff
     vague = (truncation > 0.1 * np.abs(value)) & (truncation > 4.0 * roundoff) & (status == steps.CONVERGED)
     return value, np.where(np.isfinite(error), error, np.inf), np.where(vague, steps.TOO_COARSE, status)
 
@@ -321,7 +331,7 @@ def _samples(
             )
             samples[t] = centre if isinstance(which, slice) else centre[which]
         else:
-            samples[t] = function.sample(which, float(t) * h)
+            samples[t] = np.array(function.sample(which, float(t) * h))  # f may return the same array again
     return samples
 
 
@@ -346,24 +356,31 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
         k = np.frexp(scale)[1] - 60.0
         k = np.maximum(k, np.minimum(k + 33.0, -960.0))  # close to the least numbers the imaginary part needs its bits
         h = np.exp2(np.clip(k, steps.SMALLEST, steps.LARGEST))
-    samples = function.sample(every, 1j * h)
+    samples = np.array(function.sample(every, 1j * h))
     if samples.dtype.kind != "c":
         raise TypeError(
             f"method='complex' needs an f that returns complex values for complex x, got dtype {samples.dtype}"
         )
+    if (np.abs(samples.imag) > 2.0**-30 * np.abs(samples.real)).any():  # unusual: is that f, or its derivative?
+        centre = function.centre(every)
+        if function.is_complex and (centre[:, 1::2] != 0).any():
+            raise TypeError("method='complex' needs an f that is real for real x, got complex values there")
     value = samples.imag / h[:, None]
     finite = np.isfinite(value) & np.isfinite(lanes.scale)[:, None]
     value = np.where(finite, value, np.nan)
     status = np.where(finite, steps.CONVERGED, steps.NOT_FINITE).astype(intp)
     error = np.where(finite, np.nan, np.inf)
     if with_error:
-        rough = one_round(function, lanes, steps.plain(1, "central", None, None), None, True)
+        rough = estimate(function, lanes, steps.scheme(1, "central", None, None))
         function.is_complex = False
-        error = 8.0 * function.eps * np.abs(value) + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
+        # Rounding inside f acts like a rounded x.
+        condition = lanes.scale[:, None] * np.abs(value) / np.maximum(np.abs(samples.real), 1e-300)
+        error = 8.0 * function.eps * (1.0 + np.minimum(condition, 1e12)) * np.abs(value)
+        error = error + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
         contradicted = np.abs(value - rough.value) > 16.0 * rough.error + error
         error = np.where(finite, np.where(contradicted, np.abs(value - rough.value) + rough.error, error), np.inf)
         status = np.where(finite & contradicted, steps.NOT_ANALYTIC, status)
-    return Estimates(value, error, np.broadcast_to(h[:, None], value.shape), status)
+    return Estimates(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status)
 
 
 def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:

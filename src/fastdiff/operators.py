@@ -331,14 +331,16 @@ def mixed_partial(
     error = np.zeros(len(x))
     step = np.full(len(x), np.inf)
     scale = np.prod(length ** np.asarray(orders), axis=-1)
-    for vector, weight in _kan(orders):
-        moves = np.asarray(vector) * length
-        found = along(moves, total.balanced(room_along(space, moves)), total.unit_step(len(x)))
-        value = value + weight * found.value[:, 0]
-        error = error + abs(weight) * found.error[:, 0]
-        step = np.minimum(step, found.step[:, 0] * np.abs(moves).max(axis=-1))
-        total.merge(found.status[:, 0])
-    return total.result(value / scale, error / scale, step, shape)
+    with np.errstate(all="ignore"):
+        for vector, weight in _kan(orders):
+            moves = np.asarray(vector) * length
+            found = along(moves, total.balanced(room_along(space, moves)), total.unit_step(len(x)))
+            value = value + weight * found.value[:, 0]
+            error = error + abs(weight) * found.error[:, 0]
+            step = np.minimum(step, found.step[:, 0] * np.abs(moves).max(axis=-1))
+            total.merge(found.status[:, 0])
+        value, error = value / scale, error / scale
+    return total.result(value, error, step, shape)
 
 
 def _kan(orders: Sequence[int]) -> list[tuple[tuple[float, ...], float]]:
@@ -850,10 +852,12 @@ def _elementwise(
     function = Elementwise(f, args, points, [float(i == j) for i in range(len(points))])
     shape = function.full_shape
     x = np.broadcast_to(points[j], shape).reshape(-1)
-    space = np.stack([np.broadcast_to(r, shape).reshape(-1) for r in room(bounds, points[j])])
+    space = None
+    if bounds is not None:
+        space = np.stack([np.broadcast_to(r, shape).reshape(-1) for r in room(bounds, points[j])])
     h = None
     if isinstance(checked.h, np.ndarray):
         h = broadcast("h", checked.h, shape).reshape(-1)
-    found = total.solve(function, Lanes(np.abs(x), space, np.ones(x.shape)), h)
+    found = total.solve(function, Lanes(np.abs(x), space), h)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], shape)

@@ -1,11 +1,10 @@
 """Small problems, driven from C: one point and an f that returns floats, where arrays would cost more than f itself.
 
 The rounds, the control and hence the numbers are those of `differences`. Each function returns None where it does not
-apply, and `Seed` where f turned out to return something else: its first value, so that f is not called twice for it.
+apply, and the first value of f as a `Value` where that is no float, so that f is not called twice for it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -21,13 +20,6 @@ from .kernels import backend
 _FAR = 1e300  # beyond, the first step may leave the range of float64: the general engine minds that
 
 
-@dataclass(frozen=True)
-class Seed:
-    """The first value of f, already computed."""
-
-    value: Any
-
-
 Quick = tuple[Any, Any, Any, Any, int]  # value, error, log2 h, status, nfev
 
 
@@ -41,66 +33,52 @@ def _follower(n: int, method: str, accuracy: int | None, richardson: int | None)
 
 
 @cache
-def _quotient(n: int, method: str, accuracy: int | None, richardson: int | None) -> tuple[Any, ...]:
-    """Offsets, weights and denominator in the order of `differences`, and the order of accuracy."""
-    stencil = steps.plain(n, method, accuracy, richardson).stencils[
-        {"central": 0, "forward": 1, "backward": -1}[method]
-    ][0]
+def _quotient(method: str, accuracy: int | None, richardson: int | None) -> tuple[Any, ...]:
+    """Offsets, weights and denominator in the order of `differences`, and log2 of the rule-of-thumb step at scale one."""
+    plain = steps.plain(1, method, accuracy, richardson)
+    stencil = plain.stencils[plain.first_side][0]
     weights, denominator = integral(stencil)
     order = sorted(range(len(weights)), key=lambda i: -stencil.offsets[i])
     offsets = np.array([float(stencil.offsets[i]) for i in order])
-    return offsets, np.array([weights[i] for i in order]), denominator, stencil.order
+    thumb = int(steps.thumb_exponent(np.ones(1), 1, stencil.order)[0])
+    return offsets, np.array([weights[i] for i in order]), denominator, thumb
 
 
 def applies(checked: Options) -> bool:
     return backend.NAME == "compiled" and checked.method != "complex" and (checked.h is None or not checked.full_output)
 
 
-def derivative(
-    f: Callable[..., Any], x: NDArray[float64], checked: Options, args: Sequence[Any]
-) -> Quick | Seed | None:
+def derivative(f: Callable[..., Any], x: NDArray[float64], checked: Options, args: Sequence[Any]) -> Any:
     """The derivative of f at a number (x of no dimensions), which reaches f as one."""
-    if not abs(x) < _FAR:
+    if not -_FAR < x < _FAR:
         return None
-    c = checked
-    if c.h is None:
-        found = _follower(c.n, c.method, c.accuracy, c.richardson).scalar(f, tuple(args), x)
-        return found if type(found) is tuple else Seed(found)
+    if checked.h is None:
+        return _follower(checked.n, checked.method, checked.accuracy, checked.richardson).scalar(f, tuple(args), x)
     return _given(f, None, x.reshape(1), checked, args)
 
 
-def gradient(f: Callable[..., Any], x: NDArray[float64], checked: Options, args: Sequence[Any]) -> Quick | Seed | None:
+def gradient(f: Callable[..., Any], x: NDArray[float64], checked: Options, args: Sequence[Any]) -> Any:
     """The gradient of f at each row of x (points, d), flattened."""
-    c = checked
-    if not x.size or not np.abs(x).max() < _FAR:
+    if not x.size or x.max() >= _FAR or x.min() <= -_FAR or np.isnan(x).any():
         return None
-    if c.h is not None:
+    if checked.h is not None:
         return _given(f, x[0], x[0], checked, args) if len(x) == 1 else None
-    follower = _follower(1, c.method, c.accuracy, c.richardson)
-    out = np.empty((len(x), 4, x.shape[1]))
-    nfev = 0
-    for i in range(len(x)):
-        found = follower.point(f, tuple(args), x[i], out[i])
-        if type(found) is not int:
-            return Seed(found) if i == 0 else None
-        nfev += found
-    value, error, k, status = out.swapaxes(0, 1).reshape(4, -1)
-    return value, error, k, status, nfev
+    out = np.empty((4, x.size))
+    nfev = _follower(1, checked.method, checked.accuracy, checked.richardson).points(f, tuple(args), x, out)
+    return (*out, nfev) if type(nfev) is int else nfev
 
 
 def _given(
     f: Callable[..., Any], point: NDArray[float64] | None, x: NDArray[float64], checked: Options, args: Sequence[Any]
-) -> Quick | Seed | None:
-    c = checked
-    if c.n != 1:
+) -> Any:
+    if checked.n != 1:
         return None
-    offsets, weights, denominator, order = _quotient(c.n, c.method, c.accuracy, c.richardson)
-    if isinstance(c.h, np.ndarray):
-        if c.h.ndim:
+    h = 0.0
+    if isinstance(checked.h, np.ndarray):
+        if checked.h.ndim:
             return None
-        h = np.full(x.shape, c.h)
-    else:
-        h = np.exp2(steps.thumb_exponent(np.abs(x), c.n, order))
+        h = float(checked.h)
     value = np.empty(x.shape)
-    nfev = backend.quotients(f, tuple(args), point, x, offsets, weights, denominator, h, value)
-    return (value, None, None, None, nfev) if type(nfev) is int else Seed(nfev)
+    quotient = _quotient(checked.method, checked.accuracy, checked.richardson)
+    nfev = backend.quotients(f, tuple(args), point, x, *quotient[:3], h, quotient[3], value)
+    return (value, None, None, None, nfev) if type(nfev) is int else nfev

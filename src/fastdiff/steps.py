@@ -269,6 +269,14 @@ def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
     return np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
 
 
+def power_of_two(exponent: NDArray[float64]) -> NDArray[float64]:
+    """2.0**exponent for whole exponents not below SMALLEST."""
+    if exponent.size and exponent.min() >= -1022.0:
+        powers: NDArray[float64] = ((exponent.astype(np.int64) + 1023) << 52).view(float64)
+        return powers
+    return np.ldexp(1.0, exponent.astype(np.int32))
+
+
 def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:
     """log2 of the least step that leaves a few bits of difference between x and its neighbours."""
     return np.where(scale == 0, float(SMALLEST), np.maximum(np.frexp(scale)[1] - 50.0, SMALLEST))

@@ -48,7 +48,7 @@ class Elementwise(Function):
 
     def centre(self, lanes: slice) -> Sampled:
         if self._centre is None:
-            self._centre = self.read(self._call_full([x.copy() for x in self.xs]), self.size)
+            self._centre = np.array(self.read(self._call_full([x.copy() for x in self.xs]), self.size))
         return self._centre[lanes]
 
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:

@@ -64,7 +64,7 @@ class PointFunction(Function):
                 )
             value = value.reshape(())
         self.same_shape(value.shape)
-        return value
+        return value.copy()  # f may return the same array again
 
 
 class Directions:

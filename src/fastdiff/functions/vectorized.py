@@ -37,7 +37,7 @@ class VectorizedFunction(Function):
         first, last = lanes.start // count, (lanes.stop - 1) // count
         if self._known is None or self._known[:2] != (first, last):
             value = self._call(self.points[first : last + 1].copy())
-            self._known = (first, last, self.read(value, last + 1 - first))
+            self._known = (first, last, np.array(self.read(value, last + 1 - first)))
         which = np.arange(lanes.start, lanes.stop) // count - first
         found: Sampled = self._known[2][which]
         return found
@@ -49,8 +49,11 @@ class VectorizedFunction(Function):
         for i in range(0, len(which), rows):
             value = self._call(self.directions.moved(self.points, which[i : i + rows], steps[i : i + rows]))
             count = len(value)
-            parts.append(value.reshape(count, -1) if steps.dtype.kind == "c" else self.read(value, count))
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+            part = value.reshape(count, -1) if steps.dtype.kind == "c" else self.read(value, count)
+            if count == len(which):
+                return part
+            parts.append(part.copy())  # f may return the same array again
+        return np.concatenate(parts)
 
     def _call(self, points: NDArray[Any]) -> NDArray[Any]:
         count = len(points)

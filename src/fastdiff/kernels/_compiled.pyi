@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy import float64
+from numpy import float64, intp
 from numpy.typing import NDArray
 
 NAME: str
@@ -32,16 +32,19 @@ def control(
     side: int,
     level: int,
     state: NDArray[float64],
+    which: NDArray[intp] | None = None,
 ) -> None: ...
 
 class Follower:
     def __init__(
         self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int
     ) -> None: ...
-    def scalar(self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]) -> Any: ...
-    def point(
+    def scalar(
+        self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]
+    ) -> tuple[float64, float64, float, int, int] | Value: ...
+    def points(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: NDArray[float64], out: NDArray[float64]
-    ) -> Any: ...
+    ) -> int | Value | None: ...
 
 def quotients(
     f: Callable[..., Any],
@@ -51,6 +54,11 @@ def quotients(
     offsets: NDArray[float64],
     weights: NDArray[float64],
     denominator: float,
-    h: NDArray[float64],
+    h: float,
+    order: int,
     out: NDArray[float64],
-) -> Any: ...
+) -> int | Value: ...
+
+class Value:
+    value: Any
+    def __init__(self, value: Any) -> None: ...

@@ -27,7 +27,8 @@ cdef extern from "fastdiff.h" nogil:
         void (*start)(const double *caps, int side, double *state, size_t lanes, size_t outputs) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
-                        double *state, size_t lanes, size_t outputs) noexcept nogil
+                        const ptrdiff_t *which, size_t chosen, double *state, size_t lanes,
+                        size_t outputs) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
@@ -109,6 +110,7 @@ def control(
     int side,
     int level,
     cnp.ndarray state not None,
+    cnp.ndarray which=None,
 ):
     cdef const double *ptable = <const double *> cnp.PyArray_DATA(table)
     cdef const double *psamples = <const double *> cnp.PyArray_DATA(samples)
@@ -120,8 +122,16 @@ def control(
     cdef double *pstate = <double *> cnp.PyArray_DATA(state)
     cdef size_t lanes = cnp.PyArray_DIM(state, 1)
     cdef size_t outputs = cnp.PyArray_DIM(state, 2)
+    cdef const ptrdiff_t *pwhich = NULL
+    cdef size_t chosen = 0
+    if which is not None:
+        pwhich = <const ptrdiff_t *> cnp.PyArray_DATA(which)
+        chosen = cnp.PyArray_SIZE(which)
+        if chosen == 0:
+            return
     with nogil:
-        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, pstate, lanes, outputs)
+        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, pwhich, chosen,
+                          pstate, lanes, outputs)
 
 
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------
@@ -169,30 +179,36 @@ cdef class Follower:
                 self.sizes[side + 1][i] = <int> cnp.PyArray_SIZE(offsets)
 
     def scalar(self, f, tuple args, double x):
-        """(value, error, log2 h, status, nfev), or f(x) itself where that is not a float."""
+        """(value, error, log2 h, status, nfev), or f(x) as a Value where that is not a float."""
         cdef double state[FIELDS]
         cdef int nfev
         first = call(f, scalar_of(x), args)
         if not PyFloat_Check(first):
-            return first
+            return Value(first)
         nfev = 1 + self.follow(f, args, None, 0, x, PyFloat_AS_DOUBLE(first), state)
         return scalar_of(state[VALUE_]), scalar_of(state[ERROR_]), state[K_], <int> state[STATUS_], nfev
 
-    def point(self, f, tuple args, cnp.ndarray x, cnp.ndarray out):
-        """nfev, with value, error, log2 h and status of each coordinate in out (4, d); or f(x) where not a float."""
+    def points(self, f, tuple args, cnp.ndarray x, cnp.ndarray out):
+        """nfev, with value, error, log2 h and status of each coordinate of the points x (b, d) in out (4, b * d); f(x[0]) as
+        a Value where that is not a float, and None where a later one is not."""
         cdef double state[FIELDS]
         cdef const double *px = <const double *> cnp.PyArray_DATA(x)
         cdef double *po = <double *> cnp.PyArray_DATA(out)
-        cdef Py_ssize_t i, d = cnp.PyArray_SIZE(x)
-        cdef int nfev = 1
+        cdef Py_ssize_t i, row, b = cnp.PyArray_DIM(x, 0), d = cnp.PyArray_DIM(x, 1), size = b * d
+        cdef int nfev = 0
         cdef double centre
-        first = call(f, cnp.PyArray_NewCopy(x, cnp.NPY_CORDER), args)
-        if not PyFloat_Check(first):
-            return first
-        centre = PyFloat_AS_DOUBLE(first)
-        for i in range(d):
-            nfev += self.follow(f, args, x, i, px[i], centre, state)
-            po[i], po[d + i], po[2 * d + i], po[3 * d + i] = state[VALUE_], state[ERROR_], state[K_], state[STATUS_]
+        cdef cnp.ndarray point
+        for row in range(b):
+            point = x[row]
+            first = call(f, cnp.PyArray_NewCopy(point, cnp.NPY_CORDER), args)
+            if not PyFloat_Check(first):
+                return None if row else Value(first)
+            nfev += 1
+            centre = PyFloat_AS_DOUBLE(first)
+            for i in range(row * d, row * d + d):
+                nfev += self.follow(f, args, point, i - row * d, px[i], centre, state)
+                po[i], po[size + i] = state[VALUE_], state[ERROR_]
+                po[2 * size + i], po[3 * size + i] = state[K_], state[STATUS_]
         return nfev
 
     cdef int follow(self, f, tuple args, cnp.ndarray point, Py_ssize_t i, double x, double centre, double *state) except -1:
@@ -224,42 +240,52 @@ cdef class Follower:
                 samples[j] = sample(f, args, point, i, x + self.offsets[side + 1][level][j] * h)
                 nfev += 1
             K.control.control(self.tables[side + 1][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
-                              caps, side, level, state, 1, 1)
+                              caps, side, level, NULL, 0, state, 1, 1)
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev
 
 
-def quotients(f, tuple args, cnp.ndarray point, cnp.ndarray x, cnp.ndarray offsets, cnp.ndarray weights, double denominator,
-              cnp.ndarray h, cnp.ndarray out):
-    """First derivatives of f at steps h, along each coordinate of the point or (without one) at the number x: `combine` of
-    samples at the offsets. Returns nfev, or the first value of f where that is not a float."""
+def quotients(f, tuple args, cnp.ndarray point, cnp.ndarray x, cnp.ndarray offsets, cnp.ndarray weights,
+              double denominator, double h, int order, cnp.ndarray out):
+    """First derivatives of f at step h, or with h zero at rule-of-thumb steps for that order of accuracy: along each
+    coordinate of the point x or, where `point` is None, at the number x. Samples are combined as `combine` does it.
+    Returns nfev, or the first value of f as a Value where that is not a float."""
     cdef const double *px = <const double *> cnp.PyArray_DATA(x)
-    cdef const double *ph = <const double *> cnp.PyArray_DATA(h)
     cdef const double *po = <const double *> cnp.PyArray_DATA(offsets)
     cdef const double *pw = <const double *> cnp.PyArray_DATA(weights)
     cdef double *pout = <double *> cnp.PyArray_DATA(out)
     cdef Py_ssize_t i, j, d = cnp.PyArray_SIZE(x), m = cnp.PyArray_SIZE(offsets)
-    cdef int nfev = 0
-    cdef double total = 0.0, centre = 0.0, value
+    cdef int nfev = 0, exponent = 0
+    cdef double total = 0.0, centre = 0.0, value, step = h
     cdef bint known = False
     for i in range(d):
+        if h == 0.0:
+            frexp(max(fabs(px[i]), 1.0), &exponent)
+            step = ldexp(1.0, exponent - 1 + order)
         for j in range(m):
             if po[j] == 0.0 and known:
                 value = centre
             else:
                 if nfev:
-                    value = sample(f, args, point, i, px[i] + po[j] * ph[i])
+                    value = sample(f, args, point, i, px[i] + po[j] * step)
                 else:
-                    first = call(f, at(point, i, px[i] + po[j] * ph[i]), args)
+                    first = call(f, at(point, i, px[i] + po[j] * step), args)
                     if not PyFloat_Check(first):
-                        return first
+                        return Value(first)
                     value = PyFloat_AS_DOUBLE(first)
                 nfev += 1
             if po[j] == 0.0:
                 centre, known = value, True
             total = pw[j] * value if j == 0 else total + pw[j] * value
-        pout[i] = total / (denominator * ph[i])
+        pout[i] = total / (denominator * step)
     return nfev
+
+
+class Value:
+    """A value of f that is no float."""
+
+    def __init__(self, value):
+        self.value = value
 
 
 cdef inline object scalar_of(double x):

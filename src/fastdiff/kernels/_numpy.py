@@ -1,7 +1,7 @@
 """The kernels of csrc in NumPy: same functions, same bits, no compiler."""
 
 import numpy as np
-from numpy import float64
+from numpy import float64, intp
 from numpy.typing import NDArray
 
 NAME = "numpy"
@@ -212,18 +212,25 @@ def control(
     side: int,
     level: int,
     state: NDArray[float64],
+    which: NDArray[intp] | None = None,
 ) -> None:
-    """Judges samples (nodes, lanes, outputs) taken at steps 2**k and updates the state of every running element.
+    """Judges samples (nodes, lanes, outputs) taken at steps 2**k and updates the state of every running element of the
+    lanes `which`, or of all. There may be more samples than the level has nodes.
 
     Afterwards an element is done (status), or says which step, level and side it wants next. Per lane: `scale` the size
     of x along it, `k_unit` log2 of the step where the scale of x is one, `k_least` and `caps[side]` the bounds of k.
     """
-    lane, output = np.nonzero(state[_STATUS] == _RUNNING)
+    if which is None:
+        lane, output = np.nonzero(state[_STATUS] == _RUNNING)
+    else:
+        row, output = np.nonzero(state[_STATUS, which] == _RUNNING)
+        lane = which[row]
     if lane.size:
+        t = _Table(table)
         s = state[:, lane, output]
         with np.errstate(all="ignore"):
             _control(
-                _Table(table), samples[:, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
+                t, samples[: t.last + 1, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
                 caps[:, lane], side, level, s,
             )  # fmt: skip
             _give_up(s)
