@@ -131,13 +131,18 @@ static double sample(size_t kind, double x, uint64_t *noise)
     }
 }
 
-static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, size_t outputs)
+static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, size_t outputs, int choose)
 {
     const fd_kernels *baseline = fd_select("baseline");
     size_t n = lanes * outputs;
     double *x = fill(random, lanes), *at = fill(random, lanes), *unit = fill(random, lanes), *least = fill(random, lanes);
     double *samples = fill(random, NODES * n), *caps = fill(random, 3 * lanes), *packed = fill(random, sizeof table / 8);
     double *got = fill(random, FIELDS * n), *want = fill(random, FIELDS * n);
+    ptrdiff_t *all = malloc(lanes ? lanes * sizeof *all : 1), *which = choose ? all : NULL;
+    if (!all)
+        abort();
+    for (size_t i = 0; i < lanes; i++) /* every lane, the last one first */
+        all[i] = (ptrdiff_t)(lanes - 1 - i);
     memcpy(packed, table, sizeof table);
     for (size_t i = 0; i < lanes; i++) {
         x[i] = i % 5 ? 1 + 0.01 * (double)(i / 5) : 1;
@@ -155,8 +160,10 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
                 samples[j * n + i] = sample(i, x[i / outputs] + t * two_to(at[i / outputs]), random);
             }
         for (int level = 0; level < 2; level++) {
-            k->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, got, lanes, outputs);
-            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, want, lanes, outputs);
+            k->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, which, lanes, got, lanes,
+                                outputs);
+            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, NULL, 0, want, lanes,
+                                       outputs);
             for (size_t i = 0; i < FIELDS * n; i++)
                 if (got[i] != got[i] && want[i] != want[i])
                     got[i] = want[i];
@@ -173,7 +180,8 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
             printf("FAIL control at level %s: still running, element %zu of %zu\n", k->level, i, n);
             ok = 0;
         }
-    free(x), free(at), free(unit), free(least), free(samples), free(caps), free(packed), free(got), free(want);
+    free(x), free(at), free(unit), free(least), free(samples), free(caps), free(packed), free(got), free(want),
+        free(all);
     return ok;
 }
 
@@ -187,7 +195,7 @@ static int check_level(const fd_kernels *k)
         for (size_t n = 0; n < 1200; n += 171)
             ok &= check_combine(k, &state, m, n, (int)m - 1);
     for (size_t lanes = 0; lanes <= N; lanes++)
-        ok &= check_control(k, &state, lanes, 1 + lanes % 3);
+        ok &= check_control(k, &state, lanes, 1 + lanes % 3, lanes / 3 % 2);
     return ok;
 }
 

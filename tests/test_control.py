@@ -18,9 +18,9 @@ def same(got, want):
     return got.shape == want.shape and bool((got.view(np.int64) == want.view(np.int64)).all())
 
 
-def alike(one, other, functions, key, eps, caps):
+def alike(one, other, functions, key, eps, caps, *chosen):
     """Whether two backends, each a (control, start), leave the same states after every round of a run."""
-    runs = (control_runs.run(*kernels, functions, steps.scheme(*key), eps, caps) for kernels in (one, other))
+    runs = (control_runs.run(*kernels, functions, steps.scheme(*key), eps, caps, *chosen) for kernels in (one, other))
     return all(got is not None and want is not None and same(got, want) for got, want in zip_longest(*runs))
 
 
@@ -39,13 +39,15 @@ some_eps = st.sampled_from([2.0**-52, 2.0**-23, 2.0**-10])
 
 
 @pytest.mark.skipif(backend is _numpy, reason="there is one backend only")
-@given(key=keys, seed=seeds, kinds=some_kinds, lanes=counts, outputs=st.integers(1, 3), eps=some_eps)
+@given(
+    key=keys, seed=seeds, kinds=some_kinds, lanes=counts, outputs=st.integers(1, 3), eps=some_eps, chosen=st.booleans()
+)
 @settings(max_examples=150, deadline=None)
-def test_backend_and_numpy_judge_alike(key, seed, kinds, lanes, outputs, eps):
+def test_backend_and_numpy_judge_alike(key, seed, kinds, lanes, outputs, eps, chosen):
     rng = np.random.default_rng(seed)
     functions = control_runs.Functions(rng, lanes, outputs, kinds)
     caps = np.where(rng.random((3, lanes)) < 0.8, 1000.0, np.floor(rng.uniform(-80, 10, (3, lanes))))
-    assert alike(BACKEND, NUMPY, functions, key, eps, caps)
+    assert alike(BACKEND, NUMPY, functions, key, eps, caps, chosen)
 
 
 def test_comparison_sees_one_bit_of_one_sample():
@@ -80,6 +82,16 @@ def test_an_element_is_judged_by_itself_alone(module, key):
     functions = control_runs.Functions(np.random.default_rng(5), 45, 2)
     caps = np.full((3, 45), 1000.0)
     assert alike((module.control, module.start), (one_by_one, module.start), functions, key, 2.0**-52, caps)
+
+
+@pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_chosen_lanes_are_judged_as_copies_of_them_are(module, outputs):
+    functions = control_runs.Functions(np.random.default_rng(7), 150, outputs)
+    scheme, caps = steps.scheme(1, "central", None, None), np.full((3, 150), 1000.0)
+    runs = (control_runs.run(module.control, module.start, functions, scheme, 2.0**-52, caps, way) for way in (0, 1))
+    for copied, chosen in zip(*runs, strict=True):
+        assert same(copied, chosen)
 
 
 def test_what_is_done_stays_as_it_is():
