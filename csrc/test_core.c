@@ -1,4 +1,5 @@
-/* Protects the C core alone, without Python: every level this processor runs equals a naive loop, bit for bit.
+/* Protects the C core alone, without Python: every level this processor runs equals a naive loop, bit for bit, or the
+ * baseline.
  *
  * `test_core` checks every level, `test_core LEVEL` that one (exit code 77: not available here). Compiled with
  * FD_PLANT_OVERRUN the kernel `nodes` is made to write one element too far, which a sanitized build has to notice. */
@@ -63,12 +64,138 @@ static int check_nodes(const fd_kernels *k, uint64_t *state, size_t n)
     return ok;
 }
 
+static int check_combine(const fd_kernels *k, uint64_t *state, size_t m, size_t n, int order)
+{
+    double *samples = fill(state, m * n), *weights = fill(state, m), *h = fill(state, n);
+    double *got = fill(state, n), *want = fill(state, n);
+    double denominator = draw(state);
+    for (size_t i = 0; i < n; i++) {
+        volatile double sum = weights[0] * samples[i], scale = denominator;
+        for (size_t j = 1; j < m; j++) {
+            volatile double term = weights[j] * samples[j * n + i];
+            sum = sum + term;
+        }
+        for (int q = 0; q < order; q++)
+            scale = scale * h[i];
+        want[i] = sum / scale;
+    }
+    k->stencil->combine(samples, weights, m, denominator, h, order, got, n);
+    int ok = same(k->level, "combine", n, got, want);
+    free(samples), free(weights), free(h), free(got), free(want);
+    return ok;
+}
+
+/* The step control is compared with the baseline's: tests/test_control.py compares both with the specification. Here
+ * it runs on exactly sized arrays, over several rounds, on samples that lead through all of its branches. */
+enum { FIELDS = 26, STATUS = 22, WANT_K = 23, NODES = 5, ROUNDS = 12 };
+
+/* The first derivative by the points 0, -1, 1, -2, 2, as steps.pack would pack it. */
+static const double table[] = {
+    4, 1, -0.08, 2, 0.1, 5, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, -49, 0,               /* header */
+    -1, 1, -2, 2,                                                               /* offsets */
+    -2. / 3, 2. / 3, 1. / 12, -1. / 12,                                         /* value row */
+    0, 0, 0, 0,                                                                 /* no fallback */
+    -0.08, -0.08, -1.9, -2.04,                                                  /* norms */
+    -5000, -5000, -5000, -5000,                                                 /* contamination */
+    -2. / 3, 2. / 3, 1. / 12, -1. / 12, 2. / 3, 2. / 3, -1. / 24, -1. / 24,     /* Taylor rows */
+    1. / 6, -1. / 6, -1. / 12, 1. / 12, -1. / 6, -1. / 6, 1. / 24, 1. / 24,
+};
+
+static double two_to(double k)
+{
+    double power = 1;
+    for (; k > 0; k--)
+        power *= 2;
+    for (; k < 0; k++)
+        power /= 2;
+    return power;
+}
+
+/* Smooth, rough, noisy, flat and partly undefined functions, huge and tiny. */
+static double sample(size_t kind, double x, uint64_t *noise)
+{
+    const double zero = 0, u = x * x * (x - 3);
+    switch (kind % 12) {
+    case 0: return 1 / (1 + x * x);
+    case 1: return x * x * x;
+    case 2: return x > 1 ? x - 1 : 1 - x;
+    case 3: return x > 1;
+    case 4: return u + 1e-12 * draw(noise) / two_to(60);
+    case 5: return u + 1e-3 * draw(noise) / two_to(60);
+    case 6: return 5;
+    case 7: return x > 1 ? 1 / zero : u;
+    case 8: return x < 1 + 1e-6 ? zero / zero : u;
+    case 9: return 1e308 * u;
+    case 10: return 1e-310 * u;
+    default: return draw(noise);
+    }
+}
+
+static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, size_t outputs, int choose)
+{
+    const fd_kernels *baseline = fd_select("baseline");
+    size_t n = lanes * outputs;
+    double *x = fill(random, lanes), *at = fill(random, lanes), *unit = fill(random, lanes), *least = fill(random, lanes);
+    double *samples = fill(random, NODES * n), *caps = fill(random, 3 * lanes), *packed = fill(random, sizeof table / 8);
+    double *got = fill(random, FIELDS * n), *want = fill(random, FIELDS * n);
+    ptrdiff_t *all = malloc(lanes ? lanes * sizeof *all : 1), *which = choose ? all : NULL;
+    if (!all)
+        abort();
+    for (size_t i = 0; i < lanes; i++) /* every lane, the last one first */
+        all[i] = (ptrdiff_t)(lanes - 1 - i);
+    memcpy(packed, table, sizeof table);
+    for (size_t i = 0; i < lanes; i++) {
+        x[i] = i % 5 ? 1 + 0.01 * (double)(i / 5) : 1;
+        at[i] = unit[i] = -10;
+        least[i] = -50;
+        caps[i] = caps[lanes + i] = caps[2 * lanes + i] = i % 7 ? 1000 : -5;
+    }
+    k->control->start(caps, 0, got, lanes, outputs);
+    baseline->control->start(caps, 0, want, lanes, outputs);
+    int ok = 1;
+    for (int round = 0; round < ROUNDS && ok; round++) {
+        for (size_t j = 0; j < NODES; j++)
+            for (size_t i = 0; i < n; i++) {
+                double t = j ? packed[17 + j] : 0;
+                samples[j * n + i] = sample(i, x[i / outputs] + t * two_to(at[i / outputs]), random);
+            }
+        for (int level = 0; level < 2; level++) {
+            k->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, which, lanes, got, lanes,
+                                outputs);
+            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, NULL, 0, want, lanes,
+                                       outputs);
+            for (size_t i = 0; i < FIELDS * n; i++)
+                if (got[i] != got[i] && want[i] != want[i])
+                    got[i] = want[i];
+            ok = ok && same(k->level, "control", FIELDS * n, got, want);
+        }
+        for (size_t i = 0; i < lanes; i++) {
+            double next = want[WANT_K * n + i * outputs];
+            if (want[STATUS * n + i * outputs] == 0 && next > -1000 && next < 1000)
+                at[i] = next;
+        }
+    }
+    for (size_t i = 0; i < n && ok; i++) /* the test is of runs that come to an end */
+        if (want[STATUS * n + i] == 0 && i % outputs == 0) {
+            printf("FAIL control at level %s: still running, element %zu of %zu\n", k->level, i, n);
+            ok = 0;
+        }
+    free(x), free(at), free(unit), free(least), free(samples), free(caps), free(packed), free(got), free(want),
+        free(all);
+    return ok;
+}
+
 static int check_level(const fd_kernels *k)
 {
     uint64_t state = 1;
     int ok = 1;
     for (size_t n = 0; n <= N; n++)
         ok &= check_nodes(k, &state, n);
+    for (size_t m = 1; m < 8; m++)
+        for (size_t n = 0; n < 1200; n += 171)
+            ok &= check_combine(k, &state, m, n, (int)m - 1);
+    for (size_t lanes = 0; lanes <= N; lanes++)
+        ok &= check_control(k, &state, lanes, 1 + lanes % 3, lanes / 3 % 2);
     return ok;
 }
 

@@ -71,9 +71,9 @@ class Functions:
         return a * (value + self.offset[lane] + self.noise[lane] * noise)
 
 
-def run(control, start, functions, scheme, eps, caps, limit=40):
+def run(control, start, functions, scheme, eps, caps, chosen=False, limit=40):
     """Yield the state (fields, lanes, outputs) after each round of all lanes, as an engine would drive them: what a lane
-    samples next is what its first unfinished output wants."""
+    samples next is what its first unfinished output wants. `chosen`: lanes are judged where they are, not copied."""
     lanes, outputs = functions.kind.shape
     scale = np.abs(functions.x)
     k_unit = np.full(lanes, float(scheme.unit))
@@ -93,10 +93,16 @@ def run(control, start, functions, scheme, eps, caps, limit=40):
             with np.errstate(all="ignore"):
                 h = np.ldexp(1.0, k[lane].astype(int))
                 samples = np.stack([functions(lane, functions.x[lane] + t * h) for t in node.offsets])
-            part = np.ascontiguousarray(state[:, lane])
-            bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, k_least, caps)]
-            control(node.table, samples, eps, *bounds, int(s), int(v), part)
-            state[:, lane] = part
+            if chosen:
+                every = np.full((node.size + 1, lanes, outputs), np.nan)
+                every[:-1, lane] = samples
+                control(node.table, every, eps, scale, k, k_unit, k_least, caps, int(s), int(v), state, lane)
+                part = state[:, lane]
+            else:
+                part = np.ascontiguousarray(state[:, lane])
+                bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, k_least, caps)]
+                control(node.table, samples, eps, *bounds, int(s), int(v), part)
+                state[:, lane] = part
             first = np.argmax(part[status] == steps.RUNNING, axis=1)
             wants = part[:, np.arange(lane.size), first]
             going = wants[status] == steps.RUNNING
@@ -109,13 +115,13 @@ def run(control, start, functions, scheme, eps, caps, limit=40):
 def results(module):
     """One array for each round of many runs, by schemes from all over, and the usual ones with more lanes."""
     for i, key in enumerate(USUAL + SAMPLED):
-        chosen = scheme(*key)
-        if chosen is None:
+        found = scheme(*key)
+        if found is None:
             continue
         rng = np.random.default_rng(i)
         for outputs, lanes in ((1, 150), (2, 33), (3, 7)) if key in USUAL else ((1 + i % 3, 20),):
             functions = Functions(rng, lanes, outputs)
             caps = np.where(rng.random((3, lanes)) < 0.8, 1000.0, np.floor(rng.uniform(-60, 0, (3, lanes))))
             eps = 2.0**-23 if rng.random() < 0.2 else 2.0**-52
-            for state in run(module.control, module.start, functions, chosen, eps, caps):
+            for state in run(module.control, module.start, functions, found, eps, caps, rng.random() < 0.5):
                 yield f"control {key}", state

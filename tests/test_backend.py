@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
+import control_runs
 import numpy as np
 import pytest
 
@@ -177,6 +179,22 @@ def kernel_results(module):
         with np.errstate(all="ignore"):
             module.nodes(x, h, t, out)
         yield "nodes", out
+    for m, n, order in ((1, 0, 1), (2, 1, 1), (3, 7, 2), (5, 511, 1), (9, 512, 4), (2, 1031, 1), (39, 100, 10)):
+        samples, h = (np.ldexp(rng.standard_normal(s), rng.integers(-30, 30, s)) for s in ((m, n), n))
+        out = np.full(n, 7.0)
+        module.combine(samples, rng.standard_normal(m), float(rng.standard_normal()), h, order, out)
+        yield "combine", out
+    samples, h = np.stack([x, np.roll(x, 1)]), np.roll(x, 4)
+    for order in (1, 2, 3):
+        out = np.full(x.size, 7.0)
+        module.combine(samples, np.array([1.0, -1.0]), 2.0, h, order, out)
+        yield "combine", out
+    yield from control_runs.results(module)
+
+
+@cache
+def numpy_results():
+    return list(kernel_results(_numpy))
 
 
 def digest(results):
@@ -189,8 +207,23 @@ def digest(results):
 
 
 def test_backend_and_numpy_agree_bit_for_bit():
-    for i, ((name, got), (_, want)) in enumerate(zip(kernel_results(backend), kernel_results(_numpy), strict=True)):
+    for i, ((name, got), (_, want)) in enumerate(zip(kernel_results(backend), numpy_results(), strict=True)):
         assert digest([(name, got)]) == digest([(name, want)]), f"{name}, case {i}"
+
+
+def test_combine_is_the_textbook_quotient():
+    rng = np.random.default_rng(21)
+    above, here, below = samples = rng.standard_normal((3, 1000))
+    h = np.ldexp(rng.uniform(1, 2, 1000), rng.integers(-40, 0, 1000))
+    out = np.empty(1000)
+    for weights, denominator, n, want in (
+        ((1, 0, -1), 2, 1, (above - below) / (2 * h)),
+        ((1, -1, 0), 1, 1, (above - here) / h),
+        ((0, 1, -1), 1, 1, (here - below) / h),
+        ((1, -2, 1), 1, 2, (above - 2 * here + below) / (h * h)),
+    ):
+        backend.combine(samples, np.array(weights, dtype=float), denominator, h, n, out)
+        assert (out == want).all()
 
 
 def test_digest_sees_a_single_bit():
@@ -208,7 +241,8 @@ def test_every_level_agrees_bit_for_bit(level):
     if level not in LEVELS:
         pytest.skip(f"level {level} is not available here")
     code = f"""if True:
-        import importlib.util
+        import importlib.util, sys
+        sys.path.insert(0, {os.path.dirname(__file__)!r})
         spec = importlib.util.spec_from_file_location("test_backend", {__file__!r})
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
@@ -216,4 +250,4 @@ def test_every_level_agrees_bit_for_bit(level):
         print(module.digest(module.kernel_results(module.backend)))
     """
     finished = run(code, FASTDIFF_BACKEND="compiled", FASTDIFF_LEVEL=level)
-    assert finished.stdout.strip() == digest(kernel_results(_numpy)), finished.stderr
+    assert finished.stdout.strip() == digest(numpy_results()), finished.stderr

@@ -196,8 +196,10 @@ class _Spectrum:
         apart = level[n] - self.plateau > 3.0
         if last == 5:
             near = np.abs(self.plateau - level[3]) < 4.0
-            return (self.plateau > 4.0) & apart & near & (self.plateau - level[2] > -4.0)
-        return (level[last] > 4.0) & apart & (level[last] - level[last - 2] > -4.0)
+            flat: NDArray[np.bool_] = (self.plateau > 4.0) & apart & near & (self.plateau - level[2] > -4.0)
+        else:
+            flat = (level[last] > 4.0) & apart & (level[last] - level[last - 2] > -4.0)
+        return flat
 
 
 def control(
@@ -256,15 +258,15 @@ def _control(
     if base:
         s[_ROUNDS] += 1.0
 
-    finite = np.isfinite(f).all(axis=0)
+    finite: NDArray[np.bool_] = np.logical_and.reduce(np.isfinite(f), axis=0)
     here = np.isfinite(f[0])
     live = finite.copy()  # the elements that the rest of this function is about
 
     # Samples scaled by a power of two so that the largest lies in [1, 2), the point's own subtracted.
-    largest = np.abs(np.where(finite, f, 0.0)).max(axis=0)
+    safe = np.where(finite, f, 0.0)
+    largest = np.abs(safe).max(axis=0)
     exponent = np.clip(((largest.view(np.int64) >> 52) - 1023).astype(float64), -1000.0, 1000.0)
     factor, back = _power(-exponent), _power(exponent)
-    safe = np.where(finite, f, 0.0)
     centre = safe[0] * factor
     d = [centre, *(safe[i] * factor - centre for i in range(1, last + 1))]
     roundoff = np.maximum(eps * (largest * factor), _power(np.maximum(-1074.0 - exponent, -1022.0)))
@@ -543,7 +545,7 @@ def _compare(
     top_then = np.maximum(np.abs(then[0]) * unnorm[0], np.abs(then[1]) * unnorm[1])
 
     probed = compared & (s[_PREV_FLAGS] >= _SUSPICIOUS) & (fell >= 8.0)
-    noisy = probed & ((8.0 * top >= top_then) | zero)
+    noisy: NDArray[np.bool_] = probed & ((8.0 * top >= top_then) | zero)
     mean = d[1]
     for v in d[2:]:
         mean = mean + v

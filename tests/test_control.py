@@ -1,0 +1,117 @@
+"""Protects the step control's kernels: the backends judge alike, bit for bit, and an element is judged by itself alone."""
+
+from itertools import zip_longest
+
+import control_runs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastdiff import steps
+from fastdiff.kernels import _numpy, backend
+
+
+def same(got, want):
+    """Whether two states have the same bits, all nans being one."""
+    got, want = (np.where(np.isnan(a), np.nan, a) for a in (got, want))
+    return got.shape == want.shape and bool((got.view(np.int64) == want.view(np.int64)).all())
+
+
+def alike(one, other, functions, key, eps, caps, *chosen):
+    """Whether two backends, each a (control, start), leave the same states after every round of a run."""
+    runs = (control_runs.run(*kernels, functions, steps.scheme(*key), eps, caps, *chosen) for kernels in (one, other))
+    return all(got is not None and want is not None and same(got, want) for got, want in zip_longest(*runs))
+
+
+NUMPY, BACKEND = (_numpy.control, _numpy.start), (backend.control, backend.start)
+keys = st.sampled_from(
+    [
+        *((n, method, None, None) for n in range(1, 11) for method in control_runs.METHODS),
+        *((n, method, accuracy, None) for n in (1, 2) for method in control_runs.METHODS for accuracy in (2, 4, 8)),
+        *((1, method, None, richardson) for method in control_runs.METHODS for richardson in (1, 2, 3)),
+    ]
+)
+seeds = st.integers(0, 2**32 - 1)
+some_kinds = st.lists(st.sampled_from(control_runs.KINDS), min_size=1, max_size=3, unique=True)
+counts = st.one_of(st.integers(1, 5), st.sampled_from([31, 32, 33, 64, 70]))
+some_eps = st.sampled_from([2.0**-52, 2.0**-23, 2.0**-10])
+
+
+@pytest.mark.skipif(backend is _numpy, reason="there is one backend only")
+@given(
+    key=keys, seed=seeds, kinds=some_kinds, lanes=counts, outputs=st.integers(1, 3), eps=some_eps, chosen=st.booleans()
+)
+@settings(max_examples=150, deadline=None)
+def test_backend_and_numpy_judge_alike(key, seed, kinds, lanes, outputs, eps, chosen):
+    rng = np.random.default_rng(seed)
+    functions = control_runs.Functions(rng, lanes, outputs, kinds)
+    caps = np.where(rng.random((3, lanes)) < 0.8, 1000.0, np.floor(rng.uniform(-80, 10, (3, lanes))))
+    assert alike(BACKEND, NUMPY, functions, key, eps, caps, chosen)
+
+
+def test_comparison_sees_one_bit_of_one_sample():
+    rng = np.random.default_rng(4)
+    functions = control_runs.Functions(rng, 40, 1, ["exp"])
+    caps = np.full((3, 40), 1000.0)
+
+    def other(table, samples, *rest):
+        samples = samples.copy()
+        samples[1, 17, 0] = np.nextafter(samples[1, 17, 0], np.inf)
+        _numpy.control(table, samples, *rest)
+
+    key = (1, "central", None, None)
+    assert alike(BACKEND, NUMPY, functions, key, 2.0**-52, caps)
+    assert not alike(BACKEND, (other, _numpy.start), functions, key, 2.0**-52, caps)
+
+
+@pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
+@pytest.mark.parametrize("key", control_runs.USUAL, ids=str)
+def test_an_element_is_judged_by_itself_alone(module, key):
+    """Whatever else is in the call, and wherever it stands there."""
+
+    def one_by_one(table, samples, eps, scale, k, k_unit, k_least, caps, side, level, state):
+        for lane in range(state.shape[1]):
+            for output in range(state.shape[2]):
+                part = state[:, lane : lane + 1, output : output + 1].copy()
+                own = [a[..., lane : lane + 1].copy() for a in (scale, k, k_unit, k_least, caps)]
+                sample = samples[:, lane : lane + 1, output : output + 1].copy()
+                module.control(table, sample, eps, *own, side, level, part)
+                state[:, lane : lane + 1, output : output + 1] = part
+
+    functions = control_runs.Functions(np.random.default_rng(5), 45, 2)
+    caps = np.full((3, 45), 1000.0)
+    assert alike((module.control, module.start), (one_by_one, module.start), functions, key, 2.0**-52, caps)
+
+
+@pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_chosen_lanes_are_judged_as_copies_of_them_are(module, outputs):
+    functions = control_runs.Functions(np.random.default_rng(7), 150, outputs)
+    scheme, caps = steps.scheme(1, "central", None, None), np.full((3, 150), 1000.0)
+    runs = (control_runs.run(module.control, module.start, functions, scheme, 2.0**-52, caps, way) for way in (0, 1))
+    for copied, chosen in zip(*runs, strict=True):
+        assert same(copied, chosen)
+
+
+def test_what_is_done_stays_as_it_is():
+    functions = control_runs.Functions(np.random.default_rng(6), 100, 2)
+    scheme = steps.scheme(1, "central", None, None)
+    before = None
+    for state in control_runs.run(*BACKEND, functions, scheme, 2.0**-52, np.full((3, 100), 1000.0)):
+        if before is not None:
+            done = before[steps.FIELD["status"]] != steps.RUNNING
+            assert same(state[:, done], before[:, done])
+        before = state
+
+
+def test_runs_come_to_every_verdict_and_through_every_rule():
+    """Or the comparisons above would not mean much."""
+    verdicts, seen = set(), set()
+    for _, state in control_runs.results(backend):
+        verdicts |= set(state[steps.FIELD["status"]].ravel().astype(int))
+        seen |= {name for name in ("sigma", "zeros", "probed", "want_level") if state[steps.FIELD[name]].any()}
+        seen |= {f"side {side:g}" for side in np.unique(state[steps.FIELD["want_side"]])}
+        seen |= {name for name in ("spread_least",) if np.isfinite(state[steps.FIELD[name]]).any()}
+    assert verdicts == set(range(steps.EXHAUSTED + 1))
+    assert seen == {"sigma", "zeros", "probed", "want_level", "side -1", "side 0", "side 1", "spread_least"}
