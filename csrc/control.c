@@ -886,7 +886,7 @@ static void analyse_one(block *b, const call *a, size_t element)
     if (a->base) {
         plateau(b, t, 1);
         /* What a smaller step did not show is no noise, but something that the larger step runs into. */
-        bool crossed = b->flat[0] != 0.0 && b->s[PREV_K][0] < b->k[0] && b->s[PREV_FLAGS][0] == 0.0;
+        bool crossed = b->flat[0] != 0.0 && b->s[LO][0] > -INFINITY && b->s[ZEROS][0] == 0.0;
         b->crossed[0] = crossed ? 1.0 : 0.0;
         if (b->flat[0] != 0.0 && !crossed) {
             if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] == 0.0) {

@@ -180,6 +180,9 @@ class Total:
         """The result of a small problem, or None where the engine has to take over."""
         with np.errstate(all="ignore"):
             found = run()
+        if type(found) is int:  # a later point has a value that is no float: all of them once more
+            self.nfev += -found - 1
+            return None
         if type(found) is not tuple:
             self.seed = found
             return None

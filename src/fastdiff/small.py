@@ -65,7 +65,7 @@ def gradient(f: Callable[..., Any], x: NDArray[float64], checked: Options, args:
         return _given(f, x[0], x[0], checked, args) if len(x) == 1 else None
     out = np.empty((4, x.size))
     nfev = _follower(1, checked.method, checked.accuracy, checked.richardson).points(f, tuple(args), x, out)
-    return (*out, nfev) if type(nfev) is int else nfev
+    return (*out, nfev) if type(nfev) is int and nfev > 0 else nfev
 
 
 def _given(

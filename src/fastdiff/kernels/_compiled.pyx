@@ -190,7 +190,7 @@ cdef class Follower:
 
     def points(self, f, tuple args, cnp.ndarray x, cnp.ndarray out):
         """nfev, with value, error, log2 h and status of each coordinate of the points x (b, d) in out (4, b * d); f(x[0]) as
-        a Value where that is not a float, and None where a later one is not."""
+        a Value where that is not a float, -nfev - 1 where a later one is not."""
         cdef double state[FIELDS]
         cdef const double *px = <const double *> cnp.PyArray_DATA(x)
         cdef double *po = <double *> cnp.PyArray_DATA(out)
@@ -202,7 +202,7 @@ cdef class Follower:
             point = x[row]
             first = call(f, cnp.PyArray_NewCopy(point, cnp.NPY_CORDER), args)
             if not PyFloat_Check(first):
-                return None if row else Value(first)
+                return -nfev - 1 if row else Value(first)
             nfev += 1
             centre = PyFloat_AS_DOUBLE(first)
             for i in range(row * d, row * d + d):

@@ -304,7 +304,7 @@ def _control(
     if base:
         flat = spectrum.flat(t)
         # What a smaller step did not show is no noise, but something that the larger step runs into.
-        crossed = flat & (s[_PREV_K] < k) & (s[_PREV_FLAGS] == 0.0)
+        crossed = flat & (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
         flat &= ~crossed
         suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] == 0.0)
         heard = flat & ~suspicious & live
