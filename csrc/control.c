@@ -805,7 +805,9 @@ static void no_difference(block *b, const level_table *t)
     double up = k < b->k_unit[0] ? larger(k + 12.0, b->k_unit[0]) : k + 8.0;
     if (up >= hi)
         up = whole_below((k + hi) / 2.0);
-    if (b->s[ZEROS][0] >= 2.0 || up <= k)
+    /* no rounding makes samples of different points zero: then f is zero around x */
+    const bool nothing = b->roundoff[0] * power(b->exponent[0]) <= 0x1p-1074;
+    if (b->s[ZEROS][0] >= 2.0 || up <= k || nothing)
         b->s[STATUS][0] = CONVERGED;
     b->s[WANT_K][0] = up;
 }

@@ -79,6 +79,6 @@ def _given(
             return None
         h = float(checked.h)
     value = np.empty(x.shape)
-    quotient = _quotient(checked.method, checked.accuracy, checked.richardson)
-    nfev = backend.quotients(f, tuple(args), point, x, *quotient[:3], h, quotient[3], value)
+    offsets, weights, denominator, thumb = _quotient(checked.method, checked.accuracy, checked.richardson)
+    nfev = backend.quotients(f, tuple(args), point, x, offsets, weights, denominator, h, thumb, value)
     return (value, None, None, None, nfev) if type(nfev) is int else nfev

@@ -266,7 +266,8 @@ def pack(
 def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
     """log2 of the first step for lanes whose point has the given scale (the size of x along the lane; 0 counts as 1)."""
     exponent = np.where(scale == 0, 0.0, np.frexp(scale * 1.4142135623730951)[1] - 1.0)  # rounded to the nearest
-    return np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
+    limited: NDArray[float64] = np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
+    return limited
 
 
 def power_of_two(exponent: NDArray[float64]) -> NDArray[float64]:

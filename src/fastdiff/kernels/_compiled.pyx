@@ -202,7 +202,7 @@ cdef class Follower:
             point = x[row]
             first = call(f, cnp.PyArray_NewCopy(point, cnp.NPY_CORDER), args)
             if not PyFloat_Check(first):
-                return -nfev - 1 if row else Value(first)
+                return -nfev - 2 if row else Value(first)
             nfev += 1
             centre = PyFloat_AS_DOUBLE(first)
             for i in range(row * d, row * d + d):

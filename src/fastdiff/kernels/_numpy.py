@@ -509,7 +509,8 @@ def _no_difference(
     s[_LAST_VALUE] = np.where(quiet, 0.0, s[_LAST_VALUE])
     up = np.where(k < k_unit, np.maximum(k + 12.0, k_unit), k + 8.0)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
-    believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k))
+    # No rounding makes samples of different points zero: then f is zero around x.
+    believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k) | (roundoff * back <= 5e-324))
     s[_STATUS] = np.where(believed, float(_CONVERGED), s[_STATUS])
     s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
 
