@@ -3,6 +3,7 @@ from typing import Any
 
 from numpy import float64, intp
 from numpy.typing import NDArray
+from typing_extensions import disjoint_base
 
 NAME: str
 LEVEL: str
@@ -35,6 +36,7 @@ def control(
     which: NDArray[intp] | None = None,
 ) -> None: ...
 
+@disjoint_base
 class Follower:
     def __init__(
         self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int

@@ -6,6 +6,7 @@ No numerics and no checks here. Arguments are C-contiguous float64 arrays of the
 
 import os
 
+cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check
 from cpython.long cimport PyLong_Check
@@ -157,6 +158,7 @@ cdef enum:
     WANT_SIDE = 25
 
 
+@cython.auto_pickle(False)
 cdef class Follower:
     """Follows lanes of float-valued f along a scheme: `levels[side]` lists (offsets, table) by level."""
 
