@@ -29,7 +29,7 @@ def combine(
         np.multiply(samples[0], weights[0], out=out)
         for sample, weight in zip(samples[1:], weights[1:], strict=True):
             out += weight * sample
-        scale = np.full(h.shape, denominator)
+        scale = np.full(h.shape, float(denominator))
         for _ in range(n):
             scale *= h
         out /= scale
