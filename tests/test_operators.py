@@ -793,6 +793,21 @@ def test_batches(batch, d, vectorized):
         assert a.shape == x.shape
 
 
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda x: x[::-1, ::-1][::-1, ::-1], lambda x: x.T.copy().T])
+def test_the_order_in_memory_does_not_matter(layout):
+    x = np.random.default_rng(4).normal(size=(3, 4))
+    other = layout(x)
+    np.testing.assert_array_equal(
+        gradient(lambda p: float(np.sum(p**3)), other), gradient(lambda p: float(np.sum(p**3)), x)
+    )
+    np.testing.assert_allclose(gradient(lambda p: float(np.sum(p**3)), other), 3 * x**2, rtol=1e-9, atol=1e-9)
+    np.testing.assert_array_equal(derivative(np.exp, other), derivative(np.exp, x))
+    np.testing.assert_array_equal(
+        gradient(lambda p: np.sum(p**3, axis=1), other, vectorized=True, h=1e-5),
+        gradient(lambda p: np.sum(p**3, axis=1), x, vectorized=True, h=1e-5),
+    )
+
+
 @pytest.mark.parametrize("vectorized", [False, True])
 @pytest.mark.parametrize("outputs", [(), (1,), (3,), (2, 2), (2, 1, 3)])
 @pytest.mark.parametrize("batch", [(), (4,), (2, 3)])

@@ -101,7 +101,7 @@ def whole(name: str, value: Any, least: int, most: int | None) -> int:
 
 
 def real(name: str, value: ArrayLike) -> NDArray[float64]:
-    """The argument as a float64 array of its own shape; whole numbers become floats."""
+    """The argument as a new C-ordered float64 array of its own shape; whole numbers become floats."""
     if type(value) is float:
         return np.asarray(value)
     try:
@@ -112,7 +112,7 @@ def real(name: str, value: ArrayLike) -> NDArray[float64]:
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be a number or an array of numbers, got dtype {array.dtype}")
-    return array.astype(float64)
+    return array.astype(float64, order="C")
 
 
 def check_callable(f: Any) -> None:
