@@ -252,17 +252,14 @@ class Total:
     def unit_step(self, count: int) -> NDArray[float64] | None:
         return np.ones(count) if isinstance(self.checked.h, np.ndarray) else None
 
-    def own_lengths(self, axes: Estimates, at: Points, checked: Options) -> NDArray[float64]:
+    def own_lengths(self, axes: Estimates, at: Points) -> NDArray[float64]:
         x = at.points
-        given = at.step(checked)
-        return _length(axes.step[:, 0].reshape(x.shape), x, None if given is None else given.reshape(x.shape), checked)
+        given = at.step(self.checked)
+        given = None if given is None else given.reshape(x.shape)
+        return _length(axes.step[:, 0].reshape(x.shape), x, given, self.checked)
 
-    def line_lengths(
-        self, line: Estimates, at: Points, vectors: NDArray[float64], checked: Options
-    ) -> NDArray[float64]:
-        given = at.step_along(checked)
-        scale = at.lanes_along(vectors).scale
-        return _length(line.step[:, 0], scale, given, checked)
+    def line_lengths(self, line: Estimates, lanes: Lanes, at: Points) -> NDArray[float64]:
+        return _length(line.step[:, 0], lanes.scale, at.step_along(self.checked), self.checked)
 
     def lengths(
         self, run: Callable[[Lanes], Estimates], x: NDArray[float64], space: NDArray[float64], shape: tuple[int, ...]

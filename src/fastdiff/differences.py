@@ -8,6 +8,7 @@ nor how the function is called.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from . import steps
 from .functions import Function
 from .kernels import backend
-from .stencils import Stencil, rounded
+from .stencils import Row, Stencil, rounded
 from .steps import FIELD, Plain, Scheme
 
 TILE = 2**14  # elements (lanes times outputs) that go round together: what they need stays in cache
@@ -56,10 +57,6 @@ class Estimates:
     error: NDArray[float64]
     step: NDArray[float64]
     status: NDArray[intp]
-
-    @property
-    def converged(self) -> NDArray[np.bool_]:
-        return np.equal(self.status, steps.CONVERGED)
 
 
 def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
@@ -219,27 +216,22 @@ def one_round(
     here = np.isfinite(lanes.scale)
     lost = np.where(blocked, steps.NO_ROOM, np.where(here, steps.RUNNING, steps.NOT_FINITE_HERE))
     h = np.where(here, h, 1.0) if thumb else h
-    groups: list[tuple[NDArray[intp], int | None]] = [(np.flatnonzero(lost), None)] if lost.any() else []
+    outputs, parts = 1, []
     for s in np.unique(side[lost == steps.RUNNING]).tolist():
         here = (side == s) & (lost == steps.RUNNING)
-        # The stencil that tells the error reaches farther: where it does not fit, it is taken at a smaller step.
-        fits = _fits(lanes, plain.stencils[s][1], h) if with_error else here
-        groups += [(np.flatnonzero(g), s) for g in (here & fits, here & ~fits) if g.any()]
-    outputs, parts = 1, []
-    for chosen, s in groups:
-        if s is None:
-            continue
-        which = slice(0, lanes.count) if chosen.size == lanes.count else chosen
         pair = plain.stencils[s]
-        finer_h = h[chosen]
-        if with_error and not _fits(lanes, pair[1], h)[chosen[0]]:
-            finer_h = finer_h * (_extent(pair[0]) / _extent(pair[1]))
-        parts.append((chosen, _one_side(function, which, pair, h[chosen], finer_h, with_error)))
-        outputs = parts[-1][1][0].shape[1]
-    for chosen, s in groups:
-        if s is None:
-            nothing = np.full((chosen.size, outputs), np.nan)
-            parts.append((chosen, (nothing, np.full_like(nothing, np.inf), np.repeat(lost[chosen, None], outputs, 1))))
+        # The stencil that tells the error reaches farther: where it does not fit, it is taken at a smaller step.
+        fits = _fits(lanes, pair[1], h) if with_error else here
+        for group, closer in ((here & fits, 1.0), (here & ~fits, _extent(pair[0]) / _extent(pair[1]))):
+            if group.any():
+                chosen = np.flatnonzero(group)
+                which = slice(0, lanes.count) if chosen.size == lanes.count else chosen
+                parts.append((chosen, _one_side(function, which, pair, h[chosen], closer * h[chosen], with_error)))
+                outputs = parts[-1][1][0].shape[1]
+    if lost.any():
+        chosen = np.flatnonzero(lost)
+        nothing = np.full((chosen.size, outputs), np.nan)
+        parts.append((chosen, (nothing, np.full_like(nothing, np.inf), np.repeat(lost[chosen, None], outputs, 1))))
     if not parts:
         parts = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
     order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
@@ -384,22 +376,22 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
 
 
 def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:
-    weights, denominator = integral(stencil)
-    nodes = sorted(range(len(stencil.offsets)), key=lambda i: -stencil.offsets[i])
-    used = np.stack([samples[stencil.offsets[i]] for i in nodes])
+    offsets, weights, denominator = textbook(stencil)
+    used = np.stack([samples[t] for t in offsets])
     count, outputs = used.shape[1:]
     out = np.empty(count * outputs)
-    row = np.array([weights[i] for i in nodes])
     steps_each = np.repeat(h, outputs) if outputs > 1 else h
-    backend.combine(used.reshape(len(nodes), -1), row, denominator, steps_each, stencil.n, out)
+    backend.combine(used.reshape(len(offsets), -1), weights, denominator, steps_each, stencil.n, out)
     return out.reshape(count, outputs)
 
 
-def integral(stencil: Stencil) -> tuple[list[float], float]:
-    """Weights and denominator as the textbooks write them, whole numbers where float64 holds them."""
-    row = stencil.rows[-1]
-    denominator = np.lcm.reduce([w.denominator for w in row])
-    whole = [w * int(denominator) for w in row]
+@cache
+def textbook(stencil: Stencil) -> tuple[Row, NDArray[float64], float]:
+    """Offsets, weights and denominator as the textbooks write them: the farthest point forward comes first, and weights
+    are whole numbers where float64 holds them."""
+    offsets, row = zip(*sorted(zip(stencil.offsets, stencil.rows[-1]), reverse=True))
+    denominator = int(np.lcm.reduce([w.denominator for w in row]))
+    whole = [w * denominator for w in row]
     if max(abs(w) for w in whole) < 2**53:
-        return rounded(whole), float(denominator)
-    return rounded(row), 1.0
+        return offsets, np.array(rounded(whole)), float(denominator)
+    return offsets, np.array(rounded(row)), 1.0

@@ -692,7 +692,7 @@ def hessian(
     b, d = at.points.shape
     axes = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
     own = Quadratic.of(axes, b, d)
-    length = total.own_lengths(axes, at, checked)
+    length = total.own_lengths(axes, at)
     i, j = np.triu_indices(d, 1)
     sides = np.stack((length[:, i], length[:, j]), axis=-1)
     pairs = Directions(len(i), np.stack((i, j), axis=-1), sides)
@@ -787,13 +787,10 @@ def hvp(
     b, d = at.points.shape
     axes = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
     own = Quadratic.of(axes, b, d)
-    length = total.own_lengths(axes, at, checked)
-    line = total.solve(
-        at.function(Directions(1, np.arange(d)[None], vectors[:, None])),
-        at.lanes_along(vectors),
-        at.step_along(checked),
-    )
-    far = total.line_lengths(line, at, vectors, checked)
+    length = total.own_lengths(axes, at)
+    lanes = at.lanes_along(vectors)
+    line = total.solve(at.function(Directions(1, np.arange(d)[None], vectors[:, None])), lanes, at.step_along(checked))
+    far = total.line_lengths(line, lanes, at)
     moves = np.repeat((far[:, None] * vectors)[:, None], d, axis=1)
     moves[:, np.arange(d), np.arange(d)] += length
     lanes = total.balanced(room_along(at.space[:, :, None], moves).reshape(2, -1))

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from . import steps
 from .arguments import Options
-from .differences import integral
+from .differences import textbook
 from .kernels import backend
+from .stencils import rounded
 
 _FAR = 1e300  # beyond, the first step may leave the range of float64: the general engine minds that
-
-
-Quick = tuple[Any, Any, Any, Any, int]  # value, error, log2 h, status, nfev
 
 
 @cache
@@ -37,11 +35,9 @@ def _quotient(method: str, accuracy: int | None, richardson: int | None) -> tupl
     """Offsets, weights and denominator in the order of `differences`, and log2 of the rule-of-thumb step at scale one."""
     plain = steps.plain(1, method, accuracy, richardson)
     stencil = plain.stencils[plain.first_side][0]
-    weights, denominator = integral(stencil)
-    order = sorted(range(len(weights)), key=lambda i: -stencil.offsets[i])
-    offsets = np.array([float(stencil.offsets[i]) for i in order])
+    offsets, weights, denominator = textbook(stencil)
     thumb = int(steps.thumb_exponent(np.ones(1), 1, stencil.order)[0])
-    return offsets, np.array([weights[i] for i in order]), denominator, thumb
+    return np.array(rounded(offsets)), weights, denominator, thumb
 
 
 def applies(checked: Options) -> bool:

@@ -91,6 +91,9 @@ class Scheme:
         return round((-52.0 - float(missed)) / float(aimed_power) - 1.6)
 
 
+SIDES = {"central": 0, "forward": 1, "backward": -1}
+
+
 @cache
 def scheme(n: int, method: str, accuracy: int | None, richardson: int | None) -> Scheme:
     """The node sets for the n-th derivative; see `Stencil` for the meaning of accuracy and richardson."""
@@ -98,9 +101,8 @@ def scheme(n: int, method: str, accuracy: int | None, richardson: int | None) ->
     if method == "central":
         sides[0] = _central(n, accuracy, richardson)
     elif richardson:
-        sign = 1 if method == "forward" else -1
-        sides[sign] = _extrapolated(Stencil.standard(n, accuracy, method).richardson(richardson))
-    return Scheme(n, sides, {"central": 0, "forward": 1, "backward": -1}[method])
+        sides[SIDES[method]] = _extrapolated(Stencil.standard(n, accuracy, method).richardson(richardson))
+    return Scheme(n, sides, SIDES[method])
 
 
 @dataclass(frozen=True)
@@ -116,12 +118,12 @@ class Plain:
 def plain(n: int, method: str, accuracy: int | None, richardson: int | None) -> Plain:
     """The stencils for one round at a given step; to the sides for lanes that bounds cut off."""
     stencils = {}
-    for side, name in ((0, "central"), (1, "forward"), (-1, "backward")):
+    for name, side in SIDES.items():
         stencil = Stencil.standard(n, accuracy, name)
         if name == method and richardson:
             stencil = stencil.richardson(richardson)
         stencils[side] = (stencil, Stencil.standard(n, stencil.order + 2, name))
-    return Plain(n, stencils, {"central": 0, "forward": 1, "backward": -1}[method])
+    return Plain(n, stencils, SIDES[method])
 
 
 def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Level, ...]:

@@ -72,15 +72,10 @@ class Elementwise(Function):
 
     def _moved_full(self, steps: NDArray[Any]) -> list[NDArray[Any]]:
         shaped = steps.reshape(self.full_shape)
-        moved = []
-        for x, move in zip(self.xs, self.moves):
-            if isinstance(move, float) and move == 0.0:
-                moved.append(x.copy())
-            elif isinstance(move, float):
-                moved.append(x + (shaped if move == 1.0 else move * shaped))
-            else:
-                moved.append(x + move.reshape(self.full_shape) * shaped)
-        return moved
+        return [
+            _moved(x, move if isinstance(move, float) else move.reshape(self.full_shape), shaped)
+            for x, move in zip(self.xs, self.moves)
+        ]
 
     def _call_full(self, xs: list[NDArray[Any]]) -> NDArray[Any]:
         self.nfev += self.size
@@ -96,14 +91,10 @@ class Elementwise(Function):
         return value.reshape(-1)
 
     def _moved_part(self, lanes: Lanes, steps: NDArray[Any]) -> list[NDArray[Any]]:
-        moved = []
-        for x, move in zip(self.xs, self.moves):
-            part = self._flat(x)[lanes]
-            if isinstance(move, float):
-                moved.append(part + move * steps if move not in (0.0, 1.0) else part + steps if move else part.copy())
-            else:
-                moved.append(part + move[lanes] * steps)
-        return moved
+        return [
+            _moved(self._flat(x)[lanes], move if isinstance(move, float) else move[lanes], steps)
+            for x, move in zip(self.xs, self.moves)
+        ]
 
     def _flat(self, x: NDArray[float64]) -> NDArray[float64]:
         return x.reshape(-1) if x.shape == self.full_shape else np.broadcast_to(x, self.full_shape).reshape(-1)
@@ -137,3 +128,14 @@ class Elementwise(Function):
         except Exception:  # whatever it is: with the full shape f is called as it was before, and may raise again
             self.separable = False
         return value[: len(which)] if self.separable else None
+
+
+def _moved(x: NDArray[float64], move: float | NDArray[float64], steps: NDArray[Any]) -> NDArray[Any]:
+    """A new array x + move * steps; where nothing moves, of x's own shape."""
+    if isinstance(move, float):
+        if move == 0.0:
+            return x.copy()
+        if move == 1.0:
+            return x + steps
+    moved: NDArray[Any] = x + move * steps
+    return moved

@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from .base import Function, Lanes, Sampled, numeric
 
 
-class PointFunction(Function):
-    """Lanes are points times directions, point by point; f is called once for each node of each lane."""
-
-    engine = "python"
+class OfPoints(Function):
+    """f of points (b, d): lanes are points times directions, point by point."""
 
     def __init__(
         self,
@@ -27,13 +25,27 @@ class PointFunction(Function):
         self.points = points  # (b, d)
         self.directions = directions
         self.scalar_valued = scalar_valued
-        self._known: tuple[int, NDArray[Any]] | None = None
 
-    def centre(self, lanes: slice) -> Sampled:
+    def points_of(self, lanes: slice) -> tuple[int, int, NDArray[intp]]:
+        """The first point of the lanes, the last, and for each lane its point counted from the first."""
         count = self.directions.count
         first, last = lanes.start // count, (lanes.stop - 1) // count
+        return first, last, np.arange(lanes.start, lanes.stop) // count - first
+
+
+def indices(lanes: Lanes) -> NDArray[intp]:
+    return np.arange(lanes.start, lanes.stop) if isinstance(lanes, slice) else lanes
+
+
+class PointFunction(OfPoints):
+    """f of one point at a time: called once for each node of each lane."""
+
+    engine = "python"
+    _known: tuple[int, NDArray[Any]] | None = None
+
+    def centre(self, lanes: slice) -> Sampled:
+        first, last, which = self.points_of(lanes)
         values = [self._at(i) for i in range(first, last + 1)]
-        which = np.arange(lanes.start, lanes.stop) // count - first
         found: Sampled = self.read(np.stack(values), len(values))[which]
         return found
 
@@ -45,10 +57,9 @@ class PointFunction(Function):
         return value
 
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
-        which = np.arange(lanes.start, lanes.stop) if isinstance(lanes, slice) else lanes
         values = [
             self._call(self.directions.moved(self.points, np.array([lane]), step)[0])
-            for lane, step in zip(which, steps[:, None])
+            for lane, step in zip(indices(lanes), steps[:, None])
         ]
         stacked = np.stack(values)
         return stacked.reshape(len(values), -1) if steps.dtype.kind == "c" else self.read(stacked, len(values))

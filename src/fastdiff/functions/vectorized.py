@@ -1,49 +1,32 @@
 """A Python function of many points: f takes (k, d) and returns (k,) or (k, ...)."""
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from numpy import float64
 from numpy.typing import NDArray
 
-from .base import Function, Lanes, Sampled, numeric
-from .point import Directions
+from .base import Lanes, Sampled, numeric
+from .point import OfPoints, indices
 
 CHUNK = 2**19  # coordinates handed to f in one call: 4 MiB
 
 
-class VectorizedFunction(Function):
-    """Lanes are points times directions, point by point; f is called with as many points as fit a fixed memory."""
+class VectorizedFunction(OfPoints):
+    """f of many points: called with as many as fit a fixed memory."""
 
     engine = "vectorized"
-
-    def __init__(
-        self,
-        f: Callable[..., Any],
-        args: Sequence[Any],
-        points: NDArray[float64],
-        directions: Directions,
-        scalar_valued: bool,
-    ) -> None:
-        super().__init__(f, args)
-        self.points = points
-        self.directions = directions
-        self.scalar_valued = scalar_valued
-        self._known: tuple[int, int, Sampled] | None = None
+    _known: tuple[int, int, Sampled] | None = None
 
     def centre(self, lanes: slice) -> Sampled:
-        count = self.directions.count
-        first, last = lanes.start // count, (lanes.stop - 1) // count
+        first, last, which = self.points_of(lanes)
         if self._known is None or self._known[:2] != (first, last):
             value = self._call(self.points[first : last + 1].copy())
             self._known = (first, last, np.array(self.read(value, last + 1 - first)))
-        which = np.arange(lanes.start, lanes.stop) // count - first
         found: Sampled = self._known[2][which]
         return found
 
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
-        which = np.arange(lanes.start, lanes.stop) if isinstance(lanes, slice) else lanes
+        which = indices(lanes)
         rows = max(1, CHUNK // max(self.points.shape[1], 1))
         parts = []
         for i in range(0, len(which), rows):

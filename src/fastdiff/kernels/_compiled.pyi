@@ -57,7 +57,7 @@ def quotients(
     weights: NDArray[float64],
     denominator: float,
     h: float,
-    order: int,
+    thumb: int,
     out: NDArray[float64],
 ) -> int | Value: ...
 

@@ -248,8 +248,8 @@ cdef class Follower:
 
 
 def quotients(f, tuple args, cnp.ndarray point, cnp.ndarray x, cnp.ndarray offsets, cnp.ndarray weights,
-              double denominator, double h, int order, cnp.ndarray out):
-    """First derivatives of f at step h, or with h zero at rule-of-thumb steps for that order of accuracy: along each
+              double denominator, double h, int thumb, cnp.ndarray out):
+    """First derivatives of f at step h, or with h zero at rule-of-thumb steps, 2**thumb where x is one: along each
     coordinate of the point x or, where `point` is None, at the number x. Samples are combined as `combine` does it.
     Returns nfev, or the first value of f as a Value where that is not a float."""
     cdef const double *px = <const double *> cnp.PyArray_DATA(x)
@@ -263,7 +263,7 @@ def quotients(f, tuple args, cnp.ndarray point, cnp.ndarray x, cnp.ndarray offse
     for i in range(d):
         if h == 0.0:
             frexp(max(fabs(px[i]), 1.0), &exponent)
-            step = ldexp(1.0, exponent - 1 + order)
+            step = ldexp(1.0, exponent - 1 + thumb)
         for j in range(m):
             if po[j] == 0.0 and known:
                 value = centre

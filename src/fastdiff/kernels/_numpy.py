@@ -41,7 +41,6 @@ _LO, _HI, _SIGMA, _ZEROS, _LEAP, _SHRINK, _PROBED, _ROUNDS, _FLOOR = range(9)
 _PREV_K, _PREV_C1, _PREV_C2, _PREV_VALUE, _PREV_ERROR, _PREV_FLAGS, _FIRST_K = range(9, 16)
 _ERROR, _VALUE, _K, _SPREAD_FIRST, _SPREAD_LEAST, _LAST_VALUE = range(16, 22)
 _STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE = range(22, 26)
-_FIELDS = 26
 _RUNNING, _CONVERGED, _NOT_FINITE_HERE, _NOT_FINITE, _NOT_SMOOTH, _STALLED, _EXHAUSTED = range(7)
 _BAD, _SUSPICIOUS = 1.0, 2.0
 
@@ -52,7 +51,7 @@ _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _PROBE = 12  # a probe for noise looks this many octaves below the step at which f changes by as much as the noise
 _SAFETY = 4.0  # the error bar is this many times the roundoff,
 _SAFETY_TRUNCATION = 2.0  # this many times the truncation error,
-_SAFETY_NOISE = 1.0  # and this many times the roundoff if the highest coefficient were nothing but noise
+# and once the roundoff as it would be if the highest coefficient were nothing but noise
 _VAGUE = 8.0  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
@@ -104,6 +103,14 @@ def _scaled(x: NDArray[float64], exponent: NDArray[float64]) -> NDArray[float64]
     return x * _power(a) * _power(b) * _power(c)
 
 
+def _weighed(weights: NDArray[float64], d: list[NDArray[float64]]) -> NDArray[float64]:
+    """weights[0] * d[1] + weights[1] * d[2] + ..., from the left: d[0] is the point itself."""
+    total: NDArray[float64] = weights[0] * d[1]
+    for w, v in zip(weights[1:], d[2:]):
+        total = total + w * v
+    return total
+
+
 class _Table:
     """The parts of a packed level; see steps.pack."""
 
@@ -135,11 +142,11 @@ class _Spectrum:
         two = stands[2] & (size[2] > size[1]) if last >= 2 else stands[0]
         decay = np.full(lu.shape, -5000.0)
         before_top = decay  # the same without the last coefficient
-        for q in range(2, last + 1):
+        for q in range(3, last + 1):
             best = np.full(lu.shape, np.inf)
             for j in range(1, q):
                 best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) * (1.0 / (q - j))), best)
-            counts = stands[q] & (best < np.inf) if q > 2 else stands[0]
+            counts = stands[q] & (best < np.inf)
             before_top = decay
             decay = np.where(counts, np.maximum(decay, best), decay)
         seen = [lu, *(np.maximum(size[q], noise[q]) for q in range(1, last + 1))]
@@ -284,15 +291,8 @@ def _control(
     if not live.any():
         return
 
-    c = [centre]
-    for q in range(last):
-        total = t.taylor[q][0] * d[1]
-        for i in range(1, last):
-            total = total + t.taylor[q][i] * d[i + 1]
-        c.append(total)
-    total = t.row[0] * d[1]
-    for i in range(1, last):
-        total = total + t.row[i] * d[i + 1]
+    c = [centre, *(_weighed(row, d) for row in t.taylor)]
+    total = _weighed(t.row, d)
 
     unscale = exponent - n * k
     if base:
@@ -317,10 +317,7 @@ def _control(
 
     estimate = total
     if t.has_fallback:
-        spare = t.fallback[0] * d[1]
-        for i in range(1, last):
-            spare = spare + t.fallback[i] * d[i + 1]
-        estimate = np.where(t.fallback_missed * np.abs(c[last]) <= unit, spare, total)
+        estimate = np.where(t.fallback_missed * np.abs(c[last]) <= unit, _weighed(t.fallback, d), total)
     value = _scaled(estimate, unscale)
 
     # Nodes that would bring the truncation error below the roundoff, if one of the next levels would.
@@ -328,7 +325,7 @@ def _control(
     # Where the highest coefficients are noise, they are no sign of truncation.
     drowned = ~spectrum.stands[last] & ~spectrum.stands[last - 1]
     excess = np.where(drowned, np.minimum(excess, 0.0), excess)
-    tolerance = _TOLERANCE if not t.later else (0.0 if base else _TOLERANCE)
+    tolerance = 0.0 if base and t.later else _TOLERANCE
     extend = np.zeros(k.shape, bool)
     for more, missed, gain in t.later:
         slack = _TOLERANCE + (1.0 if more == 1.0 else 0.0)
@@ -348,7 +345,7 @@ def _control(
         condition = np.minimum(scale * (np.abs(value) / np.where(largest > 0.0, largest, 1.0)), 1e12)
         error = error * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
     error = error + _SAFETY_TRUNCATION * truncation
-    error = error + np.where(spectrum.bad, 0.0, _SAFETY_NOISE * _exp2(spectrum.doubt + unscale))
+    error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.doubt + unscale))
     # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
     rough = spectrum.bad | crossed
     corner = np.zeros(k.shape, bool)
