@@ -542,7 +542,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
                 double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
                 bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
                 bool conflict = calm & (apart > 16.0 * (b->error[i] + b->s[PREV_ERROR][i]));
-                if (n == 1 && !plain && b->s[ZEROS][i] > 0.0) {
+                if (n == 1 && !plain && b->s[ZEROS][i] > 0.0 && b->s[PREV_K][i] == INFINITY) { /* lo is still that step */
                     /* equal samples at a step where this slope would have shown: a staircase */
                     double size = fabs(b->value[i]), shown = size * power(larger(b->s[LO][i], -1000.0));
                     if (shown > 8.0 * (a->eps * b->largest[i])) {
@@ -805,8 +805,8 @@ static void no_difference(block *b, const level_table *t)
     double up = k < b->k_unit[0] ? larger(k + 12.0, b->k_unit[0]) : k + 8.0;
     if (up >= hi)
         up = whole_below((k + hi) / 2.0);
-    /* no rounding makes samples of different points zero: then f is zero around x */
-    const bool nothing = b->roundoff[0] * power(b->exponent[0]) <= 0x1p-1074;
+    /* No rounding makes samples of different points zero: then f is zero around x. Underflow could, at the least steps. */
+    const bool nothing = b->roundoff[0] * power(b->exponent[0]) <= 0x1p-1074 && error <= 0x1p-1000;
     if (b->s[ZEROS][0] >= 2.0 || up <= k || nothing)
         b->s[STATUS][0] = CONVERGED;
     b->s[WANT_K][0] = up;

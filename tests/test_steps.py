@@ -550,3 +550,19 @@ def test_evaluations(outcomes):
     assert np.median(nfev) <= 6
     assert nfev.mean() <= 12
     assert nfev.max() <= 50
+
+
+@pytest.mark.parametrize("x", [1e-20, 1e-30, 5e-295, -1e-25])
+def test_a_line_beside_zero_is_no_staircase(x):
+    """At steps of x's size 1 + x does not change: a reason for larger steps, not against the slope they show."""
+    r = solved(lambda t: 1 + t, x)
+    assert abs(r.value - 1) <= r.error < 1e-12
+    assert r.converged
+
+
+@pytest.mark.parametrize("x", [0.0, 3.574743468811099e-170, 2.0])
+def test_zero_has_derivative_zero(x):
+    r = solved(lambda t: 0.0 * t, x)
+    assert r.value == 0
+    assert r.error <= 1e-300
+    assert r.converged

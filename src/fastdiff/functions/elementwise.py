@@ -132,10 +132,7 @@ class Elementwise(Function):
 
 def _moved(x: NDArray[float64], move: float | NDArray[float64], steps: NDArray[Any]) -> NDArray[Any]:
     """A new array x + move * steps; where nothing moves, of x's own shape."""
-    if isinstance(move, float):
-        if move == 0.0:
-            return x.copy()
-        if move == 1.0:
-            return x + steps
-    moved: NDArray[Any] = x + move * steps
+    if isinstance(move, float) and move == 0.0:
+        return x.copy()
+    moved: NDArray[Any] = x + (steps if isinstance(move, float) and move == 1.0 else move * steps)
     return moved

@@ -381,7 +381,7 @@ def _control(
         conflict = calm & (apart > 16.0 * (error + s[_PREV_ERROR]))
         if n == 1:  # equal samples at a step where this slope would have shown: a staircase
             seen = np.abs(value) * _power(np.maximum(s[_LO], -1000.0)) > 8.0 * (eps * largest)
-            stairs = live & (s[_ZEROS] > 0.0) & seen
+            stairs = live & (s[_ZEROS] > 0.0) & (s[_PREV_K] == np.inf) & seen  # lo is still that step
             conflict |= stairs
             apart = np.where(stairs, np.maximum(np.abs(value), np.where(np.isnan(apart), 0.0, apart)), apart)
         error = np.where(conflict, apart, error)
@@ -506,8 +506,9 @@ def _no_difference(
     s[_LAST_VALUE] = np.where(quiet, 0.0, s[_LAST_VALUE])
     up = np.where(k < k_unit, np.maximum(k + 12.0, k_unit), k + 8.0)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
-    # No rounding makes samples of different points zero: then f is zero around x.
-    believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k) | (roundoff * back <= 5e-324))
+    # No rounding makes samples of different points zero: then f is zero around x. Underflow could, at the least steps.
+    nothing = (roundoff * back <= 5e-324) & (error <= 2.0**-1000)
+    believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k) | nothing)
     s[_STATUS] = np.where(believed, float(_CONVERGED), s[_STATUS])
     s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
 
