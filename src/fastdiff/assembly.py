@@ -210,6 +210,8 @@ class Total:
         return found
 
     def merge(self, status: NDArray[intp]) -> None:
+        if not self.checked.full_output:
+            return
         good = status.reshape(-1) == steps.CONVERGED
         self.converged = good if self.converged is None else self.converged & good
         self.statuses.update(np.unique(status).tolist())

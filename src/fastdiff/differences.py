@@ -217,8 +217,10 @@ def one_round(
     lost = np.where(blocked, steps.NO_ROOM, np.where(here, steps.RUNNING, steps.NOT_FINITE_HERE))
     h = np.where(here, h, 1.0) if thumb else h
     outputs, parts = 1, []
-    for s in np.unique(side[lost == steps.RUNNING]).tolist():
+    for s in sorted(plain.stencils):
         here = (side == s) & (lost == steps.RUNNING)
+        if not here.any():
+            continue
         pair = plain.stencils[s]
         # The stencil that tells the error reaches farther: where it does not fit, it is taken at a smaller step.
         fits = _fits(lanes, pair[1], h) if with_error else here
@@ -234,8 +236,11 @@ def one_round(
         parts.append((chosen, (nothing, np.full_like(nothing, np.inf), np.repeat(lost[chosen, None], outputs, 1))))
     if not parts:
         parts = [(np.zeros(0, intp), (np.zeros((0, 1)), np.zeros((0, 1)), np.zeros((0, 1), intp)))]
-    order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
-    value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
+    if len(parts) == 1:
+        value, error, status = parts[0][1]
+    else:
+        order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
+        value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
     return _joined(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status, function.is_complex)
 
 
