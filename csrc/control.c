@@ -16,7 +16,7 @@
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
-#define UNROLLED _Pragma("GCC unroll 26")
+#define UNROLLED _Pragma("GCC unroll 27")
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
 #else
@@ -26,11 +26,11 @@
 #define UNROLLED
 #endif
 
-enum { LANES = 32, MAX_NODES = 40, HEADER = 18 };
+enum { LANES = 32, MAX_NODES = 40, HEADER = 18, KINDS = 16 };
 
 enum {
     LO, HI, SIGMA, ZEROS, LEAP, SHRINK, PROBED, ROUNDS, FLOOR,
-    PREV_K, PREV_C1, PREV_C2, PREV_VALUE, PREV_ERROR, PREV_FLAGS, FIRST_K,
+    PREV_K, PREV_C1, PREV_C2, PREV_VALUE, PREV_ERROR, PREV_FLAGS, FIRST_K, ROUGH,
     ERROR, VALUE, K, SPREAD_FIRST, SPREAD_LEAST, LAST_VALUE,
     STATUS, WANT_K, WANT_LEVEL, WANT_SIDE,
     FIELDS
@@ -41,9 +41,10 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 
 #define ROUNDS_MAX 10.0
 #define TOLERANCE 4.0
-#define GAIN 5.0
+#define GAIN 6.0
 #define EXPLORE 6.0
 #define PROBE 12.0
+#define LOUD 5.0
 #define SAFETY 4.0
 #define SAFETY_TRUNCATION 2.0
 #define VAGUE 8.0
@@ -170,7 +171,7 @@ INLINE size_t place(const call *a, size_t e)
  * q. Logarithms are of quantities scaled so that the largest sample lies in [1, 2), times h**n. */
 typedef struct {
     double s[FIELDS][LANES];
-    double scale[LANES], k[LANES], k_unit[LANES], k_least[LANES];
+    double scale[LANES], k[LANES], k_unit[LANES], k_least[LANES], cap[LANES]; /* cap: log2 of the largest step */
     double d[MAX_NODES][LANES];                             /* samples, scaled, less the point's own */
     double c[MAX_NODES][LANES];                             /* Taylor coefficients */
     double largest[LANES], exponent[LANES];                 /* the largest sample and how it is scaled */
@@ -183,7 +184,7 @@ typedef struct {
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
-    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES];
+    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
     const double *from; /* the state: of the first element, or of all where `at` says which */
@@ -254,11 +255,13 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         for (size_t q = 0; q <= a->t.last; q++)
             copy(b->d[q], a->samples + q * a->count + first, len == 1 ? 1 : have);
     }
+    const double *cap = a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes;
     if (a->outputs == 1 && !at) {
         copy(b->scale, a->scale + first, have);
         copy(b->k, a->k + first, have);
         copy(b->k_unit, a->k_unit + first, have);
         copy(b->k_least, a->k_least + first, have);
+        copy(b->cap, cap + first, have);
     } else {
         for (size_t i = 0; i < have; i++) {
             size_t lane = (at ? at[i] : first + i) / a->outputs;
@@ -266,6 +269,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
             b->k[i] = a->k[lane];
             b->k_unit[i] = a->k_unit[lane];
             b->k_least[i] = a->k_least[lane];
+            b->cap[i] = cap[lane];
         }
     }
     for (size_t i = have; i < len; i++) {
@@ -275,6 +279,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         b->k[i] = b->k[0];
         b->k_unit[i] = b->k_unit[0];
         b->k_least[i] = b->k_least[0];
+        b->cap[i] = b->cap[0];
     }
 }
 
@@ -435,7 +440,9 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
  * log2 of coefficients in units of the noise, whatever the row's norm. */
 INLINE void plateau(block *b, const level_table *t, size_t len)
 {
-    const size_t last = t->last, n = t->n, low = last == 5 ? 2 : last - 2, high = last == 5 ? 3 : last;
+    const size_t last = t->last;
+    const bool sides = last != 5 || t->offsets[0] * t->offsets[1] < 0.0;
+    const size_t n = t->n, low = sides ? last - 2 : 2, high = sides ? last : 3;
     if (last < 4) {
         EACH b->flat[i] = b->plateau[i] = 0.0;
         return;
@@ -448,16 +455,36 @@ INLINE void plateau(block *b, const level_table *t, size_t len)
         const double lu = b->lu[i], last_height = at_last[i] - norm_last - lu;
         const double top = larger(last_height, at_below[i] - norm_below - lu);
         const double high_height = at_high[i] - norm_high - lu;
-        const double compared = last == 5 ? top : last_height;
-        const bool near = (last != 5) | (fabs(top - high_height) < 4.0);
+        const double compared = sides ? last_height : top;
+        const bool near = sides | (fabs(top - high_height) < 4.0);
         const bool flat = (compared > 4.0) & (at_n[i] - norm_n - lu - top > 3.0) & near &
-                          (compared - (at_low[i] - norm_low - lu) > -4.0);
+                          (compared - (at_low[i] - norm_low - lu) > -4.0) & !(b->decay[i] > t->no_decay);
         b->plateau[i] = top;
         b->flat[i] = flat ? 1.0 : 0.0;
     }
 }
 
+/* What a smaller step did not show is no noise, but something that the larger step runs into: crossed, not flat. */
+INLINE void cross(block *b, size_t len)
+{
+    EACH {
+        const bool crossed = (b->flat[i] != 0.0) & (b->s[LO][i] > -INFINITY) & (b->s[ZEROS][i] == 0.0);
+        b->crossed[i] = crossed ? 1.0 : 0.0;
+        b->flat[i] = crossed ? 0.0 : b->flat[i];
+    }
+}
+
 /* --- the verdict ---------------------------------------------------------------------------------------------------- */
+
+/* From the first step, with the noise that is known by now. */
+INLINE void start_again(block *b, size_t i)
+{
+    b->s[WANT_K][i] = b->s[FIRST_K][i];
+    b->s[LO][i] = -INFINITY;
+    b->s[HI][i] = b->cap[i] + 1.0;
+    b->s[PREV_K][i] = INFINITY;
+    b->s[ERROR][i] = INFINITY;
+}
 
 /* Ask for the smaller step, inside the bracket; where there is none left, stop. */
 INLINE void shrunk(block *b, size_t i, bool who, double down)
@@ -471,6 +498,34 @@ INLINE void shrunk(block *b, size_t i, bool who, double down)
 }
 
 INLINE double tolerance_of(const call *a) { return a->base && a->t.later ? 0.0 : TOLERANCE; }
+
+/* As rough as at a much larger step, and not alike: noise (sigma, negative as long as it is but suspected), unless a
+ * smaller step resolves it. */
+INLINE void listen(block *b, const level_table *t, size_t len, bool plain)
+{
+    const size_t last = t->last;
+    change(b, BIT(ROUGH), len);
+    EACH b->work[i] = fabs(b->d[1][i]);
+    for (size_t q = 2; q <= last; q++)
+        EACH b->work[i] = larger(fabs(b->d[q][i]), b->work[i]);
+    EACH {
+        const double back = power(b->exponent[i]), loud = b->work[i] * back, rough = b->s[ROUGH][i];
+        const bool shaky = plain ? b->bad[i] != 0.0
+                                 : ((b->bad[i] != 0.0) | (b->suspicious[i] != 0.0)) & (b->s[SIGMA][i] <= 0.0);
+        b->s[ROUGH][i] = shaky & (rough == 0.0) ? loud : rough;
+        if (!plain) {
+            const double then_1 = b->s[PREV_C1][i], then_2 = b->s[PREV_C2][i], sigma = b->s[SIGMA][i];
+            const bool jump = (b->s[PREV_FLAGS][i] != 0.0) & (b->s[PREV_K][i] - b->k[i] >= 2.0) &
+                              (fabs(b->c[last - 1][i] * back - then_1) <= 0.0625 * fabs(then_1)) &
+                              (fabs(b->c[last][i] * back - then_2) <= 0.0625 * fabs(then_2));
+            const bool alarm = shaky & (rough != 0.0) & !jump & (b->s[FIRST_K][i] - b->k[i] >= 8.0) &
+                               (log2_of(rough) - log2_of(loud) < LOUD);
+            const bool resolved = !shaky & (sigma < 0.0) & (b->highest[i] >= 3.0);
+            const double heard = alarm ? smaller(-loud, sigma) : sigma;
+            b->s[SIGMA][i] = resolved ? 0.0 : heard;
+        }
+    }
+}
 
 /* The derivative, and its error bar into the state. */
 INLINE void estimate(block *b, const call *a, size_t len, bool plain)
@@ -498,10 +553,11 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             /* nan where x is 0 and the value infinite */
             double condition = b->scale[i] * (fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
             condition = smaller(1e12, condition);
-            error = error * (1.0 + (condition > 1.0 ? sqrt(condition) : 0.0));
+            double rounding = plain ? floor : exp2_of(log2_of(b->roundoff[i]) + t->norm + b->unscale[i], false);
+            error = error + SAFETY * rounding * (condition > 1.0 ? sqrt(condition) : 0.0);
         }
         error = error + SAFETY_TRUNCATION * truncation;
-        b->error[i] = error + b->work[i];
+        b->error[i] = error + (b->unit[i] > b->roundoff[i] ? 1.0 : SAFETY) * b->work[i];
         b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
     }
     EACH b->corner[i] = b->conflict[i] = 0.0;
@@ -516,7 +572,9 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             b->corner[i] = stagnant & alike & (b->s[PREV_FLAGS][i] == BAD) ? 1.0 : 0.0;
             b->bad[i] = (b->bad[i] != 0.0) | stagnant | (b->crossed[i] != 0.0) ? 1.0 : 0.0;
         }
-    EACH rough |= bits_of(b->bad[i]);
+    EACH rough |= bits_of(plain ? b->bad[i] : larger(b->bad[i], b->suspicious[i]));
+    if (a->base && (rough || !plain))
+        listen(b, t, len, plain);
     if (rough) {
         change(b, BIT(SPREAD_FIRST) | BIT(SPREAD_LEAST), len);
         EACH b->work[i] = n == 1 ? 0.0 : INFINITY;
@@ -532,7 +590,12 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         }
     }
     if (!plain)
-        EACH b->error[i] = fabs(b->value[i]) <= DBL_MAX ? b->error[i] : INFINITY;
+        EACH {
+            const double sigma = b->s[SIGMA][i];
+            const bool deaf = (b->highest[i] == 0.0) & (8.0 * sigma >= b->largest[i]) & (sigma > 0.0);
+            b->deaf[i] = deaf ? 1.0 : 0.0; /* nothing but noise */
+            b->error[i] = (fabs(b->value[i]) <= DBL_MAX) & !deaf ? b->error[i] : INFINITY;
+        }
     /* Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f. */
     if (a->base) {
         EACH met |= bits_of(b->s[PREV_K][i] < INFINITY ? 1.0 : 0.0);
@@ -710,9 +773,15 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         EACH b->grow[i] = 0.0;
     EACH growing |= bits_of(b->grow[i]);
     EACH {
-        double done = b->conflict[i] != 0.0 ? NOT_SMOOTH : CONVERGED;
+        double done = (b->conflict[i] != 0.0) | (plain ? false : b->deaf[i] != 0.0) ? NOT_SMOOTH : CONVERGED;
         b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? done : RUNNING;
     }
+    if (a->base && !plain)
+        EACH if (b->settled[i] != 0.0 && b->grow[i] == 0.0 && b->s[SIGMA][i] < 0.0) {
+            b->s[STATUS][i] = RUNNING;
+            b->s[SIGMA][i] = -b->s[SIGMA][i];
+            start_again(b, i);
+        }
     const double next_level = a->level + 1.0;
     EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? next_level : 0.0;
     b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
@@ -812,57 +881,63 @@ static void no_difference(block *b, const level_table *t)
     b->s[WANT_K][0] = up;
 }
 
-/* What this round and the one before at a larger step say of the noise in f, into sigma. True where a probe found
- * noise: the element starts again from its first step, knowing it. */
-static bool compare(block *b, const call *a, size_t element)
+/* Whether this round was a probe, much closer than the round before, and found noise there: then the element starts
+ * again from its first step, knowing it. */
+static bool probe_heard(block *b, const level_table *t)
 {
-    const level_table *t = &a->t;
     const size_t last = t->last;
-    const double fell = b->s[PREV_K][0] - b->k[0];
-    if (!(b->s[PREV_K][0] < INFINITY && fell >= 2.0))
-        return false;
     const double back = power(b->exponent[0]);
-    const double then[2] = {b->s[PREV_C1][0], b->s[PREV_C2][0]};
-    const double now[2] = {b->c[last - 1][0] * back, b->c[last][0] * back};
-    const double unnorm[2] = {exp2_of(-t->norms[last - 2], false), exp2_of(-t->norms[last - 1], false)};
-    const double top = larger(fabs(now[0]) * unnorm[0], fabs(now[1]) * unnorm[1]);
-    const double top_then = larger(fabs(then[0]) * unnorm[0], fabs(then[1]) * unnorm[1]);
+    if (!(b->s[PREV_K][0] < INFINITY && b->s[PREV_K][0] - b->k[0] >= 8.0 && b->s[PREV_FLAGS][0] >= SUSPICIOUS))
+        return false;
+    const double unnorm_1 = exp2_of(-t->norms[last - 2], false), unnorm_2 = exp2_of(-t->norms[last - 1], false);
+    const double top = larger(fabs(b->c[last - 1][0] * back) * unnorm_1, fabs(b->c[last][0] * back) * unnorm_2);
+    const double top_then = larger(fabs(b->s[PREV_C1][0]) * unnorm_1, fabs(b->s[PREV_C2][0]) * unnorm_2);
+    if (!(8.0 * top >= top_then || b->still[0] != 0.0))
+        return false;
+    double mean = b->d[1][0];
+    for (size_t q = 2; q <= last; q++)
+        mean = mean + b->d[q][0];
+    mean = mean / (double)(last + 1);
+    double square = mean * mean;
+    for (size_t q = 1; q <= last; q++)
+        square = square + (b->d[q][0] - mean) * (b->d[q][0] - mean);
+    double heard = larger(sqrt(square / (double)last) * back, 0.125 * top_then);
+    b->s[SIGMA][0] = larger(b->s[SIGMA][0], heard);
+    start_again(b, 0);
+    return true;
+}
 
-    const bool probed = b->s[PREV_FLAGS][0] >= SUSPICIOUS && fell >= 8.0;
-    if (probed && (8.0 * top >= top_then || b->still[0] != 0.0)) {
-        double mean = b->d[1][0];
-        for (size_t q = 2; q <= last; q++)
-            mean = mean + b->d[q][0];
-        mean = mean / (double)(last + 1);
-        double square = mean * mean;
-        for (size_t q = 1; q <= last; q++)
-            square = square + (b->d[q][0] - mean) * (b->d[q][0] - mean);
-        double heard = larger(sqrt(square / (double)last) * back, 0.125 * top_then);
-        size_t cap = a->side < 0 ? 2 : (size_t)a->side;
-        b->s[SIGMA][0] = larger(b->s[SIGMA][0], heard);
-        b->s[WANT_K][0] = b->s[FIRST_K][0];
-        b->s[LO][0] = -INFINITY;
-        b->s[HI][0] = a->caps[cap * a->lanes + element / a->outputs] + 1.0;
-        b->s[PREV_K][0] = INFINITY;
-        b->s[ERROR][0] = INFINITY;
-        return true;
+/* What this round and the one before at a larger step say of the noise in f, into sigma: the highest coefficients must
+ * fall as powers of the step. */
+INLINE void compare(block *b, const level_table *t, size_t len)
+{
+    const size_t last = t->last;
+    uint64_t any = 0;
+    EACH {
+        const double fell = b->s[PREV_K][i] - b->k[i], error = b->s[PREV_ERROR][i], value = b->s[PREV_VALUE][i];
+        const bool compared = (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) & (b->s[PREV_FLAGS][i] == 0.0);
+        const double least = exp2_of(log2_of(b->roundoff[i]) + t->norm + b->unscale[i], false);
+        const bool agree = fabs(scaled(b->total[i], b->unscale[i], false) - value) <= 8.0 * (error + least);
+        b->work[i] = compared & (error <= 0.015625 * fabs(value)) & agree ? fell : 0.0;
     }
-    const double error = b->s[PREV_ERROR][0], value = b->s[PREV_VALUE][0];
-    if (probed || b->s[PREV_FLAGS][0] != 0.0 || !(error <= 0.015625 * fabs(value)))
-        return false;
-    const double least = exp2_of(log2_of(b->roundoff[0]) + t->norm + b->unscale[0], false);
-    if (!(fabs(scaled(b->total[0], b->unscale[0], false) - value) <= 8.0 * (error + least)))
-        return false;
-    for (size_t i = 0; i < 2; i++) {
-        double q = (double)(last - 1 + i);
-        double expected = scaled(then[i], -q * fell, false);
-        double extra = fabs(now[i] - expected);
-        double ratio = log2_of(then[i]) - log2_of(now[i]);
-        bool kink = fabs(ratio - fell) < 0.25 * fell; /* falls like h: structure, not noise */
-        if (fabs(expected) <= extra && !kink)
-            b->s[SIGMA][0] = larger(b->s[SIGMA][0], 0.7 * extra * unnorm[i]);
+    EACH any |= bits_of(b->work[i]);
+    if (!any)
+        return;
+    for (size_t p = 0; p < 2; p++) {
+        const size_t q = last - 1 + p;
+        const double unnorm = exp2_of(-t->norms[q - 1], false);
+        EACH {
+            const double fell = b->work[i], then = b->s[p ? PREV_C2 : PREV_C1][i];
+            const double now = b->c[q][i] * power(b->exponent[i]), expected = scaled(then, -(double)q * fell, false);
+            const double extra = fabs(now - expected);
+            /* what falls like h is structure, not noise */
+            const bool kink = fabs(log2_of(then) - log2_of(now) - fell) < 0.25 * fell;
+            const bool noise = (fell != 0.0) & (fabs(expected) <= extra) & !kink;
+            /* it was noise that larger steps showed */
+            b->s[HI][i] = noise & (b->s[SIGMA][i] == 0.0) ? b->cap[i] + 1.0 : b->s[HI][i];
+            b->s[SIGMA][i] = noise ? larger(b->s[SIGMA][i], 0.7 * extra * unnorm) : b->s[SIGMA][i];
+        }
     }
-    return false;
 }
 
 INLINE void begin(block *b, const call *a, size_t len)
@@ -875,23 +950,23 @@ INLINE void begin(block *b, const call *a, size_t len)
     b->changed |= BIT(WANT_LEVEL) | BIT(WANT_SIDE) | BIT(ROUNDS);
 }
 
-static void analyse_one(block *b, const call *a, size_t element)
+static void analyse_one(block *b, const call *a)
 {
     const level_table *t = &a->t;
     coefficients(b, t, 1);
-    if (a->base && compare(b, a, element))
-        return;
-    const double factor = power(-b->exponent[0]);
-    b->unit[0] = larger(b->roundoff[0], b->s[SIGMA][0] * factor);
+    if (a->base) {
+        if (probe_heard(b, t))
+            return;
+        compare(b, t, 1);
+    }
+    b->unit[0] = larger(b->roundoff[0], b->s[SIGMA][0] * power(-b->exponent[0]));
     b->suspicious[0] = b->crossed[0] = 0.0;
     spectrum(b, t, 1);
     if (a->base) {
         plateau(b, t, 1);
-        /* What a smaller step did not show is no noise, but something that the larger step runs into. */
-        bool crossed = b->flat[0] != 0.0 && b->s[LO][0] > -INFINITY && b->s[ZEROS][0] == 0.0;
-        b->crossed[0] = crossed ? 1.0 : 0.0;
-        if (b->flat[0] != 0.0 && !crossed) {
-            if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] == 0.0) {
+        cross(b, 1);
+        if (b->flat[0] != 0.0) {
+            if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] <= 0.0) {
                 b->suspicious[0] = 1.0;
             } else {
                 double sigma = larger(b->unit[0], 0.7 * exp2_of(b->plateau[0] + b->lu[0], false));
@@ -918,7 +993,7 @@ static void judge_one(const call *a, size_t element)
     else if (b.still[0] != 0.0 && a->base && !expected)
         no_difference(&b, &a->t);
     else
-        analyse_one(&b, a, element);
+        analyse_one(&b, a);
     give_up(&b, 0);
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
@@ -932,7 +1007,7 @@ INLINE bool odd_ones(const block *b, double *keep, size_t len)
 {
     uint64_t odd = 0;
     EACH {
-        bool plain = (b->wild[i] == 0.0) & (b->still[i] == 0.0) & (b->s[SIGMA][i] == 0.0) & (b->flat[i] == 0.0);
+        bool plain = (b->wild[i] == 0.0) & (b->still[i] == 0.0) & (b->flat[i] == 0.0);
         bool near = (fabs(b->unscale[i]) < 600.0) & (fabs(b->truncation[i]) < 100.0) & (fabs(b->rounding[i]) < 100.0) &
                     ((fabs(b->doubt[i]) < 100.0) | (b->doubt[i] < FAINT));
         keep[i] = plain & near ? keep[i] : 0.0;
@@ -945,17 +1020,72 @@ INLINE bool odd_ones(const block *b, double *keep, size_t len)
     return odd != 0;
 }
 
+/* The elements with a keep of 1 into the state; the others are judged one by one. */
+static void store(const block *b, const call *a, size_t first, const size_t *at, size_t have, const double *keep)
+{
+    double *field = a->state;
+    for (size_t f = 0; f < FIELDS; f++, field += a->count)
+        if (b->changed >> f & 1)
+            for (size_t i = 0; i < have; i++) {
+                size_t e = at ? at[i] : first + i;
+                field[e] = keep[i] != 0.0 ? b->s[f][i] : field[e];
+            }
+    for (size_t i = 0; i < have; i++)
+        if (keep[i] == 0.0)
+            judge_one(a, at ? at[i] : first + i);
+}
+
+/* Elements of which some have a round to compare with, or noise that is known. */
+static void judge_compared(const call *a, size_t first, const size_t *at, size_t have)
+{
+    enum { len = LANES };
+    block b;
+    double keep[LANES];
+    load(&b, a, first, at, have, len, ALL_FIELDS);
+    EACH {
+        bool probed = (b.s[PREV_FLAGS][i] >= SUSPICIOUS) & (b.s[PREV_K][i] < INFINITY);
+        keep[i] = !probed & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
+    }
+    begin(&b, a, len);
+    differences(&b, a, len);
+    coefficients(&b, &a->t, len);
+    if (a->base)
+        compare(&b, &a->t, len);
+    EACH b.unit[i] = larger(b.roundoff[i], b.s[SIGMA][i] * power(-b.exponent[i]));
+    spectrum(&b, &a->t, len);
+    memset(b.suspicious, 0, sizeof b.suspicious);
+    memset(b.crossed, 0, sizeof b.crossed);
+    memset(b.flat, 0, sizeof b.flat);
+    if (a->base) {
+        plateau(&b, &a->t, len);
+        cross(&b, len);
+    }
+    judge(&b, a, len, false);
+    EACH keep[i] = (b.wild[i] == 0.0) & (b.still[i] == 0.0) & (b.flat[i] == 0.0) ? keep[i] : 0.0;
+    for (size_t i = 0; i < have; i++)
+        give_up(&b, i);
+    store(&b, a, first, at, have, keep);
+}
+
 static void judge_block(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
     block b;
     double keep[LANES];
+    uint64_t compared = 0;
     load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ZEROS) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
-                                      BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
+                                      BIT(FIRST_K) | BIT(ROUGH) | BIT(ERROR) | BIT(STATUS));
     const double close = a->base ? 2.0 : INFINITY;
     EACH {
         bool alone = (b.s[PREV_K][i] == INFINITY) | (b.s[PREV_K][i] - b.k[i] < close);
-        keep[i] = alone & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
+        bool plain = alone & (b.s[SIGMA][i] == 0.0) & ((b.s[ROUGH][i] == 0.0) | !a->base);
+        b.work[i] = (b.s[STATUS][i] == RUNNING) & !plain ? 1.0 : 0.0;
+        keep[i] = plain & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
+    }
+    EACH compared |= bits_of(b.work[i]);
+    if (compared) {
+        judge_compared(a, first, at, have);
+        return;
     }
     b.changed = 0;
     begin(&b, a, len);
@@ -968,25 +1098,15 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     else
         memset(b.flat, 0, sizeof b.flat);
     judge(&b, a, len, true);
-    bool odd = odd_ones(&b, keep, len);
-    if (!odd && !at) {
-        double *field = a->state + first;
-        UNROLLED
-        for (size_t f = 0; f < FIELDS; f++, field += a->count)
-            if (b.changed >> f & 1)
-                copy(field, b.s[f], have);
+    if (odd_ones(&b, keep, len) || at) {
+        store(&b, a, first, at, have, keep);
         return;
     }
-    double *field = a->state;
+    double *field = a->state + first;
+    UNROLLED
     for (size_t f = 0; f < FIELDS; f++, field += a->count)
         if (b.changed >> f & 1)
-            for (size_t i = 0; i < have; i++) {
-                size_t e = at ? at[i] : first + i;
-                field[e] = keep[i] != 0.0 ? b.s[f][i] : field[e];
-            }
-    for (size_t i = 0; i < have; i++)
-        if (keep[i] == 0.0)
-            judge_one(a, at ? at[i] : first + i);
+            copy(field, b.s[f], have);
 }
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
@@ -1040,7 +1160,49 @@ static void control(const double *table, const double *samples, double eps, cons
     }
 }
 
+static size_t next_round(const double *state, const double *k_least, double close, double *k, unsigned char *kind,
+                         ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs)
+{
+    const size_t count = lanes * outputs;
+    const double *status = state + STATUS * count, *want_k = state + WANT_K * count;
+    const double *want_level = state + WANT_LEVEL * count, *want_side = state + WANT_SIDE * count;
+    size_t ends[KINDS], going = 0;
+    for (size_t i = 0; i < KINDS; i++)
+        counts[i] = 0;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        const size_t first = lane * outputs;
+        size_t best = count;
+        if (kind[lane] == KINDS)
+            continue;
+        for (size_t e = first; e < first + outputs; e++)
+            if (status[e] == RUNNING && (best == count || want_k[e] < want_k[best]))
+                best = e;
+        if (best == count) {
+            kind[lane] = KINDS;
+            continue;
+        }
+        const double side = want_side[best];
+        const size_t place = side > 0.0 ? 1 : side < 0.0 ? 2 : want_k[best] - k_least[lane] < close ? 3 : 0;
+        k[lane] = want_k[best];
+        kind[lane] = (unsigned char)(4 * place + (size_t)want_level[best]);
+        counts[kind[lane]]++;
+    }
+    for (size_t i = 0; i < KINDS; i++) {
+        ends[i] = going;
+        going += counts[i];
+    }
+    for (size_t lane = 0; lane < lanes; lane++) {
+        if (kind[lane] == KINDS)
+            continue;
+        const size_t to = ends[kind[lane]]++;
+        order[to] = (ptrdiff_t)lane;
+        h[to] = k[lane] >= -1022.0 ? power(k[lane]) : power(k[lane] + 100.0) * 0x1p-100;
+    }
+    return going;
+}
+
 const fd_control_kernels FD_NAME(fd_control) = {
     .start = start,
     .control = control,
+    .next_round = next_round,
 };

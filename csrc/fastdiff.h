@@ -30,7 +30,7 @@ typedef struct {
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
  * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts. */
 typedef struct {
-    /* A fresh `state` (26 fields by element; see FIELDS in src/fastdiff/steps.py). */
+    /* A fresh `state` (27 fields by element; see FIELDS in src/fastdiff/steps.py). */
     void (*start)(const double *caps, int side, double *state, size_t lanes, size_t outputs);
 
     /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state of every running element of
@@ -41,6 +41,14 @@ typedef struct {
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, const double *k_least, const double *caps, int side, int level,
                     const ptrdiff_t *which, size_t chosen, double *state, size_t lanes, size_t outputs);
+
+    /* What each lane does next: what its neediest output wants, the one that asks for the smallest step. By lane `k`, log2
+     * of the step, and `kind`, four times the place of the side (0 central, 1 forward, 2 backward, 3 central less than
+     * 2**close least steps away) plus the level, or 16 where all is done; a lane whose kind is 16 already is passed over.
+     * The lanes that go on, sorted by kind and number, into `order`, their steps into `h`, how many there are of each kind
+     * into `counts[16]`, of all into the result. */
+    size_t (*next_round)(const double *state, const double *k_least, double close, double *k, unsigned char *kind,
+                         ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs);
 } fd_control_kernels;
 
 /* All kernels of one level. */

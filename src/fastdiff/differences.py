@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-from numpy import float64, intp
+from numpy import float64, intp, uint8
 from numpy.typing import NDArray
 
 from . import steps
@@ -22,6 +22,7 @@ from .stencils import Row, Stencil, rounded
 from .steps import FIELD, Plain, Scheme
 
 TILE = 2**14  # elements (lanes times outputs) that go round together: what they need stays in cache
+_PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
 _ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
 
 
@@ -131,48 +132,34 @@ def _tile(
     state = np.empty((len(steps.FIELDS), count, outputs))
     first_caps = caps[:1] if lanes.room is None else np.take_along_axis(caps, side[None, :], axis=0)
     backend.start(first_caps, 0, state)
+    state[FIELD["want_k"]], state[FIELD["want_side"]] = k[:, None], side[:, None]
     blocked = first_caps[0] < least
     state[FIELD["status"]][blocked] = steps.NO_ROOM
     lost = ~(np.isfinite(centre).any(axis=1) & np.isfinite(lanes.scale))
     state[FIELD["status"]][lost] = steps.NOT_FINITE_HERE
+
     samples = np.empty((max(level.size for s in scheme.levels.values() for level in s), count, outputs))
     samples[0] = centre
-    level = np.zeros(count, dtype=intp)
-    active = np.flatnonzero(~(blocked | lost))
-    while active.size:
-        kind = 4 * side[active] + level[active]
-        for code in np.flatnonzero(np.bincount(kind + 4)) - 4:
-            s, at = divmod(int(code), 4)
-            chosen = active[kind == code]
+    kind, order, h = np.zeros(count, uint8), np.empty(count, intp), np.empty(count)
+    while any(counts := backend.next_round(state, least, scheme.close, k, kind, order, h)):
+        end = 0
+        for code in range(len(counts)):
+            begin, end = end, end + counts[code]
+            if begin == end:
+                continue
+            s, at = _PLACES[code // 4], code % 4
             nodes = scheme.levels[s][at]
             known = scheme.levels[s][at - 1].size if at else 1
-            every = chosen.size == count
-            h = steps.power_of_two(k if every else k[chosen])
+            every = end - begin == count
+            chosen = order[begin:end]
             where = slice(which.start, which.stop) if every else chosen + which.start
             for i in range(known, nodes.size):
-                samples[i, slice(None) if every else chosen] = function.sample(where, nodes.offsets[i] * h)
+                samples[i, slice(None) if every else chosen] = function.sample(where, nodes.offsets[i] * h[begin:end])
             backend.control(
-                nodes.table, samples, function.eps, lanes.scale, k, unit, least, caps, s, at, state,
-                None if every else chosen,
+                nodes.table, samples, function.eps, lanes.scale, k, unit, least, caps, 0 if s == steps.CLOSE else s, at,
+                state, None if every else chosen,
             )  # fmt: skip
-        active = _next_round(state, active, k, side, level)
     return [state[FIELD[name]].copy() for name in ("value", "error", "k", "status")]
-
-
-def _next_round(
-    state: NDArray[float64], active: NDArray[intp], k: NDArray[float64], side: NDArray[intp], level: NDArray[intp]
-) -> NDArray[intp]:
-    """What each lane does next: what its neediest output wants, the one that asks for the smallest step."""
-    running = state[FIELD["status"], active] == steps.RUNNING
-    going = running.any(axis=1)
-    active, running = active[going], running[going]
-    if active.size:
-        want = np.where(running, state[FIELD["want_k"], active], np.inf)
-        chosen = np.argmin(want, axis=1) if want.shape[1] > 1 else 0
-        k[active] = state[FIELD["want_k"], active, chosen]
-        level[active] = state[FIELD["want_level"], active, chosen].astype(intp)
-        side[active] = state[FIELD["want_side"], active, chosen].astype(intp)
-    return active
 
 
 def _gathered(parts: Sequence[Sequence[NDArray[float64]]], is_complex: bool) -> Estimates:

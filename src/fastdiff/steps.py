@@ -29,7 +29,7 @@ from .stencils import Row, Stencil, moment, rounded, taylor_rows
 # Fields of the state of one lane and output, in the order in which the kernels keep them.
 FIELDS = (
     "lo hi sigma zeros leap shrink probed rounds floor "  # bracket of log2 h, noise, counters, roundoff at the start
-    "prev_k prev_c1 prev_c2 prev_value prev_error prev_flags first_k "  # the last round, for comparison
+    "prev_k prev_c1 prev_c2 prev_value prev_error prev_flags first_k rough "  # the last round, for comparison
     "error value k spread_first spread_least last_value "  # the best estimate so far
     "status want_k want_level want_side"
 ).split()
@@ -78,11 +78,20 @@ class Level:
 
 @dataclass(frozen=True)
 class Scheme:
-    """What lanes of one kind run through: nodes by side (0 central, +1 forward, -1 backward) and level of refinement."""
+    """What lanes of one kind run through: nodes by side and level of refinement.
+
+    Sides are 0 central, +1 forward, -1 backward, and CLOSE: central with whole offsets, where h is so small beside x that
+    x + t * h holds no others.
+    """
 
     n: int
     levels: dict[int, tuple[Level, ...]]
     first_side: int
+
+    @property
+    def close(self) -> float:
+        """Octaves above the least step up to which lanes are CLOSE."""
+        return CLOSE_BITS if CLOSE in self.levels else -np.inf
 
     @property
     def unit(self) -> int:
@@ -90,6 +99,12 @@ class Scheme:
         aimed_power, missed = self.levels[self.first_side][0].table[5:7]
         return round((-52.0 - float(missed)) / float(aimed_power) - 1.6)
 
+
+# Intermediate results such as 1 + x are rounded alike at points on a lattice, and look smooth there. A point off any
+# lattice tells: its offset has as many bits as x + t * h holds at the usual steps, CLOSE_BITS above the least one.
+_OFF_LATTICE = Fraction(242802151, 2**26)
+CLOSE = 2
+CLOSE_BITS = 25.0
 
 SIDES = {"central": 0, "forward": 1, "backward": -1}
 
@@ -100,6 +115,8 @@ def scheme(n: int, method: str, accuracy: int | None, richardson: int | None) ->
     sides = {+1: _one_sided(n, accuracy), -1: _one_sided(n, accuracy, -1)}
     if method == "central":
         sides[0] = _central(n, accuracy, richardson)
+        if n == 1 and accuracy is None and not richardson:
+            sides[CLOSE] = _central(1, None, None, Fraction(4))
     elif richardson:
         sides[SIDES[method]] = _extrapolated(Stencil.standard(n, accuracy, method).richardson(richardson))
     return Scheme(n, sides, SIDES[method])
@@ -126,19 +143,20 @@ def plain(n: int, method: str, accuracy: int | None, richardson: int | None) -> 
     return Plain(n, stencils, SIDES[method])
 
 
-def _central(n: int, accuracy: int | None, richardson: int | None) -> tuple[Level, ...]:
+def _central(
+    n: int, accuracy: int | None, richardson: int | None, far: Fraction = _OFF_LATTICE
+) -> tuple[Level, ...]:
     if richardson:
         return _extrapolated(Stencil.standard(n, accuracy, "central").richardson(richardson))
     if accuracy is not None:
         value = Stencil.standard(n, accuracy, "central")
         reach = max(int(max(value.offsets)), (n + 1) // 2 + 1)
         return _levels(n, [_pairs(range(1, reach + 1))], value)
-    # Five points, a sixth, a seventh: most functions are settled by the first five or six of them.
     reach = (n + 1) // 2 + (1 if n <= 2 else 2)
-    base, far = _pairs(range(1, reach + 1)), reach + 2
-    if n == 1:
-        return _levels(n, [base, [*base, far], [*base, far, -far]])
-    return _levels(n, [base, [*base, -far, far]])
+    base = _pairs(range(1, reach + 1))
+    if n == 1:  # six points settle most functions
+        return _levels(n, [[*base, far], [*base, far, -far]])
+    return _levels(n, [base, [*base, -(reach + 2), reach + 2]])
 
 
 def _one_sided(n: int, accuracy: int | None, sign: int = 1) -> tuple[Level, ...]:
@@ -169,8 +187,8 @@ def _levels(n: int, sets: Sequence[Sequence[Fraction | int]], value: Stencil | N
     aim = _first_missed(nodes[target], rows[target], n)
     packed = []
     for i, (offsets, row) in enumerate(zip(nodes, rows)):
-        symmetric = {-t for t in offsets} == set(offsets)
-        fallback = rows[i - 1] if i and not symmetric else None
+        pairs = tuple(t for t in offsets if -t in offsets)
+        fallback = _value_row(n, pairs, None) if n < len(pairs) < len(offsets) else None
         later = [
             (len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j]), _noise_gain(nodes[j], rows[j]))
             for j in range(i + 1, len(nodes))

@@ -38,6 +38,7 @@ class Elementwise(Function):
         self.separable: bool | None = None if self.size > 1 else False
         self.shape = ()
         self._centre: Sampled | None = None
+        self._here: tuple[Any, list[Any]] = (None, [])
 
     @property
     def divisible(self) -> bool:
@@ -91,10 +92,10 @@ class Elementwise(Function):
         return value.reshape(-1)
 
     def _moved_part(self, lanes: Lanes, steps: NDArray[Any]) -> list[NDArray[Any]]:
-        return [
-            _moved(self._flat(x)[lanes], move if isinstance(move, float) else move[lanes], steps)
-            for x, move in zip(self.xs, self.moves)
-        ]
+        if lanes is not self._here[0]:  # the nodes of a round are asked for one after the other
+            moves = [move if isinstance(move, float) else move[lanes] for move in self.moves]
+            self._here = lanes, [(self._flat(x)[lanes], move) for x, move in zip(self.xs, moves)]
+        return [_moved(x, move, steps) for x, move in self._here[1]]
 
     def _flat(self, x: NDArray[float64]) -> NDArray[float64]:
         return x.reshape(-1) if x.shape == self.full_shape else np.broadcast_to(x, self.full_shape).reshape(-1)

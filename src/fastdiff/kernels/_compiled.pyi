@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy import float64, intp
+from numpy import float64, intp, uint8
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
@@ -35,11 +35,20 @@ def control(
     state: NDArray[float64],
     which: NDArray[intp] | None = None,
 ) -> None: ...
+def next_round(
+    state: NDArray[float64],
+    k_least: NDArray[float64],
+    close: float,
+    k: NDArray[float64],
+    kind: NDArray[uint8],
+    order: NDArray[intp],
+    h: NDArray[float64],
+) -> list[int]: ...
 
 @disjoint_base
 class Follower:
     def __init__(
-        self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int
+        self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int, close: float
     ) -> None: ...
     def scalar(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]

@@ -30,6 +30,8 @@ cdef extern from "fastdiff.h" nogil:
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
                         const ptrdiff_t *which, size_t chosen, double *state, size_t lanes,
                         size_t outputs) noexcept nogil
+        size_t (*next_round)(const double *state, const double *k_least, double close, double *k, unsigned char *kind,
+                             ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
@@ -135,13 +137,37 @@ def control(
                           pstate, lanes, outputs)
 
 
+def next_round(
+    cnp.ndarray state not None,
+    cnp.ndarray k_least not None,
+    double close,
+    cnp.ndarray k not None,
+    cnp.ndarray kind not None,
+    cnp.ndarray order not None,
+    cnp.ndarray h not None,
+):
+    """How many lanes there are of each kind; see csrc/fastdiff.h."""
+    cdef const double *pstate = <const double *> cnp.PyArray_DATA(state)
+    cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
+    cdef double *pk = <double *> cnp.PyArray_DATA(k)
+    cdef unsigned char *pkind = <unsigned char *> cnp.PyArray_DATA(kind)
+    cdef ptrdiff_t *porder = <ptrdiff_t *> cnp.PyArray_DATA(order)
+    cdef double *ph = <double *> cnp.PyArray_DATA(h)
+    cdef size_t lanes = cnp.PyArray_DIM(state, 1)
+    cdef size_t outputs = cnp.PyArray_DIM(state, 2)
+    cdef size_t counts[16]
+    with nogil:
+        K.control.next_round(pstate, pk_least, close, pk, pkind, porder, ph, counts, lanes, outputs)
+    return [counts[i] for i in range(16)]
+
+
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------
 #
 # For one point the engine's arrays would cost more than f. The rounds are those of differences.py, the control the same
 # kernel, so the results are too.
 
 cdef enum:
-    FIELDS = 26
+    FIELDS = 27
     MOST_LEVELS = 3
     MAX_NODES = 40
     SMALLEST = -1060
@@ -149,30 +175,31 @@ cdef enum:
 
 # fields of the state; see fastdiff.steps
 cdef enum:
-    ERROR_ = 16
-    VALUE_ = 17
-    K_ = 18
-    STATUS_ = 22
-    WANT_K = 23
-    WANT_LEVEL = 24
-    WANT_SIDE = 25
+    ERROR_ = 17
+    VALUE_ = 18
+    K_ = 19
+    STATUS_ = 23
+    WANT_K = 24
+    WANT_LEVEL = 25
+    WANT_SIDE = 26
 
 
 @cython.auto_pickle(False)
 cdef class Follower:
-    """Follows lanes of float-valued f along a scheme: `levels[side]` lists (offsets, table) by level."""
+    """Follows lanes of float-valued f along a scheme: `levels[side]` lists (offsets, table) by level; side 2 is CLOSE."""
 
-    cdef const double *tables[3][MOST_LEVELS]
-    cdef const double *offsets[3][MOST_LEVELS]
-    cdef int sizes[3][MOST_LEVELS]
+    cdef const double *tables[4][MOST_LEVELS]
+    cdef const double *offsets[4][MOST_LEVELS]
+    cdef int sizes[4][MOST_LEVELS]
     cdef int first_side, unit
+    cdef double close
     cdef object keep
 
-    def __init__(self, levels, int first_side, int unit):
+    def __init__(self, levels, int first_side, int unit, double close):
         cdef int side, i
         cdef cnp.ndarray table, offsets
         self.keep = []
-        self.first_side, self.unit = first_side, unit
+        self.first_side, self.unit, self.close = first_side, unit, close
         for side, parts in levels.items():
             for i, (offsets, table) in enumerate(parts):
                 self.keep.append((offsets, table))
@@ -217,7 +244,7 @@ cdef class Follower:
         cdef double samples[MAX_NODES]
         cdef double caps[3]
         cdef double scale = fabs(x), k, unit = self.unit, least = SMALLEST, h
-        cdef int exponent = 1, side = self.first_side, level = 0, j, known, size, nfev = 0
+        cdef int exponent = 1, side = self.first_side, level = 0, j, known, size, at, nfev = 0
         caps[0] = caps[1] = caps[2] = LARGEST
         if scale > 0:
             frexp(scale, &exponent)
@@ -235,13 +262,14 @@ cdef class Follower:
         k = max(k, least)
         samples[0] = centre
         while state[STATUS_] == 0:
-            size = self.sizes[side + 1][level]
-            known = self.sizes[side + 1][level - 1] if level else 1
+            at = 3 if side == 0 and k - least < self.close else side + 1
+            size = self.sizes[at][level]
+            known = self.sizes[at][level - 1] if level else 1
             h = ldexp(1.0, <int> k)
             for j in range(known, size):
-                samples[j] = sample(f, args, point, i, x + self.offsets[side + 1][level][j] * h)
+                samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1
-            K.control.control(self.tables[side + 1][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
+            K.control.control(self.tables[at][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
                               caps, side, level, NULL, 0, state, 1, 1)
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev

@@ -1,7 +1,7 @@
 """The kernels of csrc in NumPy: same functions, same bits, no compiler."""
 
 import numpy as np
-from numpy import float64, intp
+from numpy import float64, intp, uint8
 from numpy.typing import NDArray
 
 NAME = "numpy"
@@ -38,20 +38,22 @@ def combine(
 # --- step control; the fields of `state` and the layout of `table` are those of fastdiff.steps ----------------------
 
 _LO, _HI, _SIGMA, _ZEROS, _LEAP, _SHRINK, _PROBED, _ROUNDS, _FLOOR = range(9)
-_PREV_K, _PREV_C1, _PREV_C2, _PREV_VALUE, _PREV_ERROR, _PREV_FLAGS, _FIRST_K = range(9, 16)
-_ERROR, _VALUE, _K, _SPREAD_FIRST, _SPREAD_LEAST, _LAST_VALUE = range(16, 22)
-_STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE = range(22, 26)
+_PREV_K, _PREV_C1, _PREV_C2, _PREV_VALUE, _PREV_ERROR, _PREV_FLAGS, _FIRST_K, _ROUGH = range(9, 17)
+_ERROR, _VALUE, _K, _SPREAD_FIRST, _SPREAD_LEAST, _LAST_VALUE = range(17, 23)
+_STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE = range(23, 27)
 _RUNNING, _CONVERGED, _NOT_FINITE_HERE, _NOT_FINITE, _NOT_SMOOTH, _STALLED, _EXHAUSTED = range(7)
 _BAD, _SUSPICIOUS = 1.0, 2.0
 
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
-_GAIN = 5.0  # log2 of the least growth of h that is worth another round
+_GAIN = 6.0  # log2 of the least growth of h that is worth another round
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
+_LOUD = 5.0  # log2 of how much less the samples may differ at a much smaller step and still be noise
 _PROBE = 12  # a probe for noise looks this many octaves below the step at which f changes by as much as the noise
 _SAFETY = 4.0  # the error bar is this many times the roundoff,
 _SAFETY_TRUNCATION = 2.0  # this many times the truncation error,
-# and once the roundoff as it would be if the highest coefficient were nothing but noise
+# and the roundoff as it would be if the highest coefficient were nothing but noise, the first of these times if no noise is
+# known
 _VAGUE = 8.0  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
@@ -125,6 +127,7 @@ class _Table:
         parts = table[18:].reshape(5 + last, last)
         self.offsets, self.row, self.fallback, self.norms, self.contamination = parts[:5]
         self.taylor = parts[5:]
+        self.one_sided = self.offsets[0] * self.offsets[1] > 0.0
 
 
 class _Spectrum:
@@ -201,7 +204,7 @@ class _Spectrum:
         if last < 4:
             return np.zeros(self.unit.shape, bool)
         apart = level[n] - self.plateau > 3.0
-        if last == 5:
+        if t.one_sided and last == 5:
             near = np.abs(self.plateau - level[3]) < 4.0
             flat: NDArray[np.bool_] = (self.plateau > 4.0) & apart & near & (self.plateau - level[2] > -4.0)
         else:
@@ -244,6 +247,40 @@ def control(
             )  # fmt: skip
             _give_up(s)
         state[:, lane, output] = s
+
+
+def next_round(
+    state: NDArray[float64],
+    k_least: NDArray[float64],
+    close: float,
+    k: NDArray[float64],
+    kind: NDArray[uint8],
+    order: NDArray[intp],
+    h: NDArray[float64],
+) -> list[int]:
+    """What each lane does next: what its neediest output wants, the one that asks for the smallest step.
+
+    By lane: `k` and `kind`, four times the place of the side (0 central, 1 forward, 2 backward, 3 central less than `close`
+    octaves above the least step) plus the level, or 16 where all is done; a lane whose kind is 16 already is passed over.
+    The lanes that go on, sorted by kind and number, into `order`, their steps into `h`. Returns how many there are of each.
+    """
+    active = np.flatnonzero(kind < 16)
+    running = state[_STATUS, active] == _RUNNING
+    going = running.any(axis=1)
+    kind[active[~going]] = 16
+    active, running = active[going], running[going]
+    want = np.where(running, state[_WANT_K, active], np.inf)
+    output = np.argmin(want, axis=1) if active.size else np.zeros(0, intp)
+    k[active] = state[_WANT_K, active, output]
+    side = state[_WANT_SIDE, active, output]
+    central = np.where(k[active] - k_least[active] < close, 3, 0)
+    place = np.where(side > 0, 1, np.where(side < 0, 2, central))
+    kind[active] = 4 * place + state[_WANT_LEVEL, active, output].astype(intp)
+    active = active[np.argsort(kind[active], kind="stable")]
+    order[: active.size] = active
+    h[: active.size] = np.ldexp(1.0, k[active].astype(np.int32))
+    counts: list[int] = np.bincount(kind[active], minlength=16).tolist()
+    return counts
 
 
 def _control(
@@ -302,11 +339,11 @@ def _control(
     spectrum = _Spectrum(t, c, unit)
     suspicious, crossed = np.zeros(k.shape, bool), np.zeros(k.shape, bool)
     if base:
-        flat = spectrum.flat(t)
+        flat = spectrum.flat(t) & ~spectrum.bad
         # What a smaller step did not show is no noise, but something that the larger step runs into.
         crossed = flat & (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
         flat &= ~crossed
-        suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] == 0.0)
+        suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] <= 0.0)
         heard = flat & ~suspicious & live
         if heard.any():
             sigma = np.maximum(unit, 0.7 * _exp2(spectrum.plateau + spectrum.unit))
@@ -343,9 +380,11 @@ def _control(
     error = _SAFETY * floor
     if n == 1:
         condition = np.minimum(scale * (np.abs(value) / np.where(largest > 0.0, largest, 1.0)), 1e12)
-        error = error * (1.0 + np.where(condition > 1.0, np.sqrt(condition), 0.0))
+        rounding = _exp2(_log2(roundoff) + t.norm + unscale)
+        error = error + _SAFETY * rounding * np.where(condition > 1.0, np.sqrt(condition), 0.0)
     error = error + _SAFETY_TRUNCATION * truncation
-    error = error + np.where(spectrum.bad, 0.0, _exp2(spectrum.doubt + unscale))
+    doubt = np.where(spectrum.bad, 0.0, _exp2(spectrum.doubt + unscale))
+    error = error + np.where(unit > roundoff, 1.0, _SAFETY) * doubt
     # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
     rough = spectrum.bad | crossed
     corner = np.zeros(k.shape, bool)
@@ -359,6 +398,21 @@ def _control(
         top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
         alike = np.abs(_log2(top_then) - _log2(top) - np.where(stagnant, fell, 0.0)) < 0.125
         corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & live
+        # As rough as at a much larger step, and not alike: noise, unless a smaller step resolves it.
+        loud = np.abs(d[1])
+        for v in d[2:]:
+            loud = np.maximum(loud, np.abs(v))
+        loud = loud * back
+        shaky = live & (rough | suspicious) & (s[_SIGMA] <= 0.0)
+        first = shaky & (s[_ROUGH] == 0.0)
+        jump = (s[_PREV_FLAGS] != 0.0) & (fell >= 2.0)  # the same step at any step
+        for then, now in ((s[_PREV_C1], c[last - 1] * back), (s[_PREV_C2], c[last] * back)):
+            jump &= np.abs(now - then) <= 0.0625 * np.abs(then)
+        alarm = shaky & ~first & ~jump & (s[_FIRST_K] - k >= 8.0) & (_log2(s[_ROUGH]) - _log2(loud) < _LOUD)
+        s[_SIGMA] = np.where(alarm, np.minimum(s[_SIGMA], -loud), s[_SIGMA])
+        s[_ROUGH] = np.where(first, loud, s[_ROUGH])
+        resolved = live & ~shaky & (s[_SIGMA] < 0.0) & (spectrum.highest >= 3.0)
+        s[_SIGMA] = np.where(resolved, 0.0, s[_SIGMA])
     if n == 1:
         spread = np.zeros(k.shape)
         for i in range(1, last + 1):
@@ -372,7 +426,8 @@ def _control(
     )
     s[_SPREAD_FIRST] = np.where(torn & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
     error = np.where(rough, np.maximum(error, spread), error)
-    error = np.where(np.isfinite(value), error, np.inf)
+    deaf = (spectrum.highest == 0.0) & (8.0 * s[_SIGMA] >= largest) & (s[_SIGMA] > 0.0)  # nothing but noise
+    error = np.where(np.isfinite(value) & ~deaf, error, np.inf)
     # Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f.
     conflict = np.zeros(k.shape, bool)
     if base:
@@ -429,7 +484,13 @@ def _control(
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
-    s[_STATUS] = np.where(settled & ~grow, np.where(conflict, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS])
+    done = settled & ~grow
+    heard = done & base & (s[_SIGMA] < 0.0)
+    s[_STATUS] = np.where(
+        done & ~heard, np.where(conflict | deaf, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS]
+    )
+    s[_SIGMA] = np.where(heard, -s[_SIGMA], s[_SIGMA])
+    _start_again(heard, caps[side], s)
 
     shrink = live & ~settled & ~extend
     s[_HI] = np.where(shrink, np.minimum(s[_HI], k), s[_HI])
@@ -565,14 +626,20 @@ def _compare(
         ratio = _log2(then[i]) - _log2(now[i])
         kink = np.abs(ratio - fell) < 0.25 * fell  # falls like h: structure, not noise
         noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink
+        s[_HI] = np.where(noise & (s[_SIGMA] == 0.0), cap + 1.0, s[_HI])  # it was noise that larger steps showed
         s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], 0.7 * extra * unnorm[i]), s[_SIGMA])
 
-    s[_WANT_K] = np.where(noisy, s[_FIRST_K], s[_WANT_K])
-    s[_LO] = np.where(noisy, -np.inf, s[_LO])
-    s[_HI] = np.where(noisy, cap + 1.0, s[_HI])
-    s[_PREV_K] = np.where(noisy, np.inf, s[_PREV_K])
-    s[_ERROR] = np.where(noisy, np.inf, s[_ERROR])
+    _start_again(noisy, cap, s)
     return noisy
+
+
+def _start_again(who: NDArray[np.bool_], cap: NDArray[float64], s: NDArray[float64]) -> None:
+    """From the first step, with the noise that is known by now."""
+    s[_WANT_K] = np.where(who, s[_FIRST_K], s[_WANT_K])
+    s[_LO] = np.where(who, -np.inf, s[_LO])
+    s[_HI] = np.where(who, cap + 1.0, s[_HI])
+    s[_PREV_K] = np.where(who, np.inf, s[_PREV_K])
+    s[_ERROR] = np.where(who, np.inf, s[_ERROR])
 
 
 def _shrunk(
