@@ -933,9 +933,10 @@ INLINE void compare(block *b, const level_table *t, size_t len)
             /* what falls like h is structure, not noise */
             const bool kink = fabs(log2_of(then) - log2_of(now) - fell) < 0.25 * fell;
             const bool noise = (fell != 0.0) & (fabs(expected) <= extra) & !kink;
-            /* it was noise that larger steps showed */
-            b->s[HI][i] = noise & (b->s[SIGMA][i] == 0.0) ? b->cap[i] + 1.0 : b->s[HI][i];
-            b->s[SIGMA][i] = noise ? larger(b->s[SIGMA][i], 0.7 * extra * unnorm) : b->s[SIGMA][i];
+            const double heard = 0.7 * extra * unnorm, roundoff = b->roundoff[i] * power(b->exponent[i]);
+            const bool news = noise & (b->s[SIGMA][i] == 0.0) & (heard > 4.0 * roundoff);
+            b->s[HI][i] = news ? b->cap[i] + 1.0 : b->s[HI][i]; /* it was noise that larger steps showed */
+            b->s[SIGMA][i] = noise ? larger(b->s[SIGMA][i], heard) : b->s[SIGMA][i];
         }
     }
 }

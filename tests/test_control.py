@@ -115,3 +115,33 @@ def test_runs_come_to_every_verdict_and_through_every_rule():
         seen |= {name for name in ("spread_least",) if np.isfinite(state[steps.FIELD[name]]).any()}
     assert verdicts == set(range(steps.EXHAUSTED + 1))
     assert seen == {"sigma", "zeros", "probed", "want_level", "side -1", "side 0", "side 1", "spread_least"}
+
+
+@pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
+@given(seeds, counts, st.integers(1, 3))
+def test_next_round(module, seed, lanes, outputs):
+    """Each lane does what its unfinished output with the smallest step wants; lanes come by kind, then by number."""
+    rng = np.random.default_rng(seed)
+    state = rng.random((len(steps.FIELDS), lanes, outputs))
+    state[steps.FIELD["status"]] = rng.integers(0, 2, (lanes, outputs))
+    state[steps.FIELD["want_k"]] = rng.integers(-1060, 1000, (lanes, outputs))
+    state[steps.FIELD["want_level"]] = rng.integers(0, 3, (lanes, outputs))
+    state[steps.FIELD["want_side"]] = rng.integers(-1, 2, (lanes, outputs))
+    least = rng.integers(-1060, 1000, lanes).astype(float)
+    k, kind = np.zeros(lanes), np.where(rng.random(lanes) < 0.2, 16, 0).astype(np.uint8)
+    expected = []
+    for lane in np.flatnonzero(kind < 16):
+        wants = [o for o in range(outputs) if state[steps.FIELD["status"], lane, o] == steps.RUNNING]
+        if wants:
+            o = min(wants, key=lambda o: state[steps.FIELD["want_k"], lane, o])
+            step, level, side = (int(state[steps.FIELD[f], lane, o]) for f in ("want_k", "want_level", "want_side"))
+            place = {0: 3 if step - least[lane] < 25 else 0, 1: 1, -1: 2}[side]
+            expected.append((4 * place + level, lane, step))
+    order, h = np.empty(lanes, np.intp), np.empty(lanes)
+    numbers = module.next_round(state, least, 25.0, k, kind, order, h)
+    expected.sort()
+    assert numbers == [sum(code == e[0] for e in expected) for code in range(16)]
+    assert order[: len(expected)].tolist() == [e[1] for e in expected]
+    assert h[: len(expected)].tolist() == [2.0 ** e[2] for e in expected]
+    assert [(kind[lane], k[lane]) for _, lane, _ in expected] == [(code, step) for code, _, step in expected]
+    assert (np.delete(kind, [e[1] for e in expected]) == 16).all()

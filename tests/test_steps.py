@@ -143,6 +143,30 @@ def test_noise_as_large_as_the_change_is_no_derivative():
     assert (r.error >= 1.0).all()
 
 
+# Functions that lose digits to cancellation, their exact derivatives, and where: their rounding errors have structure.
+CANCELLING = {
+    "(1-cos x)/x^2": (lambda m, x: (1 - m.cos(x)) / (x * x), -4.5, -0.5),
+    "(sin x-x)/x^3": (lambda m, x: (m.sin(x) - x) / x**3, -4.0, -0.5),
+    "(exp x-1)/x": (lambda m, x: (m.exp(x) - 1) / x, -9.0, -1.0),
+    "log(1+x)/x": (lambda m, x: m.log(1 + x) / x, -9.0, -1.0),
+    "(exp x-1-x)/x^2": (lambda m, x: (m.exp(x) - 1 - x) / x**2, -6.0, -0.5),
+    "1-tanh x": (lambda m, x: 1 - m.tanh(x), 0.0, 1.1),
+}
+
+
+@pytest.mark.parametrize("name", CANCELLING)
+def test_cancellation_is_not_taken_for_a_slope(name):
+    f, lo, hi = CANCELLING[name]
+    x = np.logspace(lo, hi, 60)
+    with mpmath.workdps(60):
+        truth = np.array([float(mpmath.diff(partial(f, mpmath), mpmath.mpf(v), h=mpmath.mpf(10) ** -25)) for v in x])
+    r = solved(partial(f, np), x)
+    off = np.abs(r.value - truth)
+    missed = off > r.error
+    assert missed.sum() <= 15
+    assert (missed & r.converged & (off > 0.01 * np.abs(truth))).sum() <= 3
+
+
 # --- where there is no derivative ----------------------------------------------------------------------------------
 
 # name, f, x, least error bar: half the gap between the two one-sided derivatives, or inf

@@ -143,9 +143,7 @@ def plain(n: int, method: str, accuracy: int | None, richardson: int | None) -> 
     return Plain(n, stencils, SIDES[method])
 
 
-def _central(
-    n: int, accuracy: int | None, richardson: int | None, far: Fraction = _OFF_LATTICE
-) -> tuple[Level, ...]:
+def _central(n: int, accuracy: int | None, richardson: int | None, far: Fraction = _OFF_LATTICE) -> tuple[Level, ...]:
     if richardson:
         return _extrapolated(Stencil.standard(n, accuracy, "central").richardson(richardson))
     if accuracy is not None:

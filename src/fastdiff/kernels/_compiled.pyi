@@ -48,7 +48,11 @@ def next_round(
 @disjoint_base
 class Follower:
     def __init__(
-        self, levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]], first_side: int, unit: int, close: float
+        self,
+        levels: dict[int, list[tuple[NDArray[float64], NDArray[float64]]]],
+        first_side: int,
+        unit: int,
+        close: float,
     ) -> None: ...
     def scalar(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]

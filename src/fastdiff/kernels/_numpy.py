@@ -486,9 +486,7 @@ def _control(
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
     done = settled & ~grow
     heard = done & base & (s[_SIGMA] < 0.0)
-    s[_STATUS] = np.where(
-        done & ~heard, np.where(conflict | deaf, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS]
-    )
+    s[_STATUS] = np.where(done & ~heard, np.where(conflict | deaf, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS])
     s[_SIGMA] = np.where(heard, -s[_SIGMA], s[_SIGMA])
     _start_again(heard, caps[side], s)
 
@@ -613,8 +611,8 @@ def _compare(
     square = mean * mean
     for v in d[1:]:
         square = square + (v - mean) * (v - mean)
-    heard = np.maximum(np.sqrt(square / last) * back, 0.125 * top_then)
-    s[_SIGMA] = np.where(noisy, np.maximum(s[_SIGMA], heard), s[_SIGMA])
+    scatter = np.maximum(np.sqrt(square / last) * back, 0.125 * top_then)
+    s[_SIGMA] = np.where(noisy, np.maximum(s[_SIGMA], scatter), s[_SIGMA])
 
     value = _scaled(total, unscale)
     least = _exp2(_log2(roundoff) + t.norm + unscale)
@@ -626,8 +624,10 @@ def _compare(
         ratio = _log2(then[i]) - _log2(now[i])
         kink = np.abs(ratio - fell) < 0.25 * fell  # falls like h: structure, not noise
         noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink
-        s[_HI] = np.where(noise & (s[_SIGMA] == 0.0), cap + 1.0, s[_HI])  # it was noise that larger steps showed
-        s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], 0.7 * extra * unnorm[i]), s[_SIGMA])
+        heard = 0.7 * extra * unnorm[i]
+        news = noise & (s[_SIGMA] == 0.0) & (heard > 4.0 * (roundoff * back))  # it was noise that larger steps showed
+        s[_HI] = np.where(news, cap + 1.0, s[_HI])
+        s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], heard), s[_SIGMA])
 
     _start_again(noisy, cap, s)
     return noisy
