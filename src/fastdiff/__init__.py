@@ -18,13 +18,20 @@ __all__ = [
     "mixed_partial",
     "partials",
     "show_config",
+    "trace",
 ]
 
 __version__: str
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from .functions.tracing import trace
+else:
 
     def __getattr__(name):
+        if name == "trace":  # recording is no part of most sessions
+            from .functions.tracing import trace
+
+            return trace
         if name == "__version__":  # on demand: looking it up costs more than the rest of the import
             from importlib.metadata import version
 
