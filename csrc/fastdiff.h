@@ -120,15 +120,18 @@ typedef struct {
  * Its outputs are space, row for each output; an output that does not depend on the variant lies in the base. */
 enum { FD_CODE, FD_INSTRUCTIONS, FD_MOVES, FD_MOVE_COUNT, FD_OUTPUT, FD_VARIANT };
 
-/* Steps and directions, strides in bytes. direction NULL: x + t * h; otherwise x + (t * h) * direction. */
+/* Steps and directions, strides in bytes. direction NULL: x + t * h; otherwise x + (t * h) * direction.
+ * h NULL, for variants of one move without direction: `unit` times max(|x|, 1) rounded down to a power of two. */
 typedef struct {
     const char *h;
     intptr_t h_lane, h_variant;
+    double unit;
     const char *direction;
     intptr_t direction_lane, direction_variant, direction_element;
 } fd_steps;
 
-/* A plain difference: (sum of weights[i] * sample at offsets[i], in order) / (divisor * h * h * ... ), n factors h. */
+/* A plain difference: (sum of weights[i] * sample at offsets[i], in order) / (divisor * h * h * ... ), n factors h; nan
+ * where that is not finite, or where the x of a variant of one move is not. With n zero it is the weighted sum, as it is. */
 typedef struct {
     size_t nodes;
     const double *offsets, *weights;
@@ -149,7 +152,7 @@ typedef struct {
     void (*sample)(const fd_program *program, const fd_space *spaces, size_t variant, const fd_steps *steps, double t,
                    size_t lo, size_t n, double *out);
     /* The plain difference for lanes lo..lo+n of every variant first..last: out + lane * out_lane + variant *
-     * out_variant + output * out_output, in bytes. work has room for outputs * n doubles. */
+     * out_variant + output * out_output, in bytes. work has room for (outputs + 1) * n doubles. */
     void (*difference)(const fd_program *program, const fd_space *spaces, const fd_steps *steps, const fd_quotient *q,
                        size_t first, size_t last, size_t lo, size_t n, double *work, char *out, intptr_t out_lane,
                        intptr_t out_variant, intptr_t out_output);

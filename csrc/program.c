@@ -308,19 +308,23 @@ static void perturb(const char *x, intptr_t x_step, const char *h, intptr_t h_st
     }
 }
 
+static const char *step_of(const fd_steps *steps, size_t variant, size_t lo)
+{
+    return steps->h + (intptr_t)lo * steps->h_lane + (intptr_t)variant * steps->h_variant;
+}
+
 /* Runs a variant at x + t * h; its outputs are then in the spaces. */
 static void replay(const fd_program *p, const fd_space *spaces, const int64_t *variant, size_t number_of,
-                   const fd_steps *steps, double t, size_t lo, size_t n)
+                   const fd_steps *steps, const char *h, intptr_t h_lane, double t, size_t lo, size_t n)
 {
     const int64_t *move = p->words + variant[FD_MOVES];
-    const char *h = steps->h + (intptr_t)lo * steps->h_lane + (intptr_t)number_of * steps->h_variant;
     for (int64_t i = 0; i < variant[FD_MOVE_COUNT]; i++, move += 4) {
         const fd_space *space = spaces + move[0];
         const char *v = NULL;
         if (steps->direction)
             v = steps->direction + (intptr_t)lo * steps->direction_lane +
                 (intptr_t)number_of * steps->direction_variant + move[3] * steps->direction_element;
-        perturb(space->base + move[1] * space->pitch, space->step, h, steps->h_lane, t, v, steps->direction_lane,
+        perturb(space->base + move[1] * space->pitch, space->step, h, h_lane, t, v, steps->direction_lane,
                 row(spaces, move[2]), n);
     }
     run(p, spaces, p->code + variant[FD_CODE], (size_t)variant[FD_INSTRUCTIONS], n);
@@ -334,7 +338,7 @@ static void sample(const fd_program *p, const fd_space *spaces, size_t variant, 
         collect(spaces, p->output, p->outputs, n, (char *)out, D, (intptr_t)n * D);
         return;
     }
-    replay(p, spaces, v, variant, steps, t, lo, n);
+    replay(p, spaces, v, variant, steps, step_of(steps, variant, lo), steps->h_lane, t, lo, n);
     collect(spaces, p->words + v[FD_OUTPUT], p->outputs, n, (char *)out, D, (intptr_t)n * D);
 }
 
@@ -359,30 +363,56 @@ static void accumulate(const fd_space *spaces, const int64_t *from, double weigh
     }
 }
 
-static void divide(const double *restrict sum, const char *h, intptr_t h_lane, double divisor, int order, char *out,
-                   intptr_t out_lane, size_t n)
+/* In place: sum / (divisor * h * ... * h) */
+static void divide(double *restrict sum, const char *h, intptr_t h_lane, double divisor, int order, size_t n)
 {
-    double *to = (double *)out;
-    if (h_lane == 0) {
+    if (h_lane == 0 || order == 0) {
         double denominator = divisor;
         for (int k = 0; k < order; k++)
             denominator *= load(h);
-        if (out_lane == D)
-            for (size_t l = 0; l < n; l++)
-                to[l] = sum[l] / denominator;
-        else
-            for (size_t l = 0; l < n; l++, out += out_lane)
-                store(out, sum[l] / denominator);
-    } else if (h_lane == D && out_lane == D && order == 1) {
         for (size_t l = 0; l < n; l++)
-            to[l] = sum[l] / (divisor * ((const double *)h)[l]);
+            sum[l] = sum[l] / denominator;
+    } else if (h_lane == D && order == 1) {
+        for (size_t l = 0; l < n; l++)
+            sum[l] = sum[l] / (divisor * ((const double *)h)[l]);
     } else {
-        for (size_t l = 0; l < n; l++, h += h_lane, out += out_lane) {
+        for (size_t l = 0; l < n; l++, h += h_lane) {
             double denominator = divisor;
             for (int k = 0; k < order; k++)
                 denominator *= load(h);
-            store(out, sum[l] / denominator);
+            sum[l] = sum[l] / denominator;
         }
+    }
+}
+
+/* What is not finite is nan, and so is all where x is not finite: a number minus itself is zero, or it is not finite. */
+static void screen(double *restrict value, const char *x, intptr_t x_step, size_t n)
+{
+    if (x && x_step == D) {
+        const double *px = (const double *)x;
+        for (size_t l = 0; l < n; l++) {
+            double zero = (value[l] - value[l]) + (px[l] - px[l]);
+            value[l] = zero == 0 ? value[l] : (double)NAN;
+        }
+        return;
+    }
+    for (size_t l = 0; l < n; l++) {
+        double at = x ? load(x + (intptr_t)l * x_step) : 0;
+        double zero = (value[l] - value[l]) + (at - at);
+        value[l] = zero == 0 ? value[l] : (double)NAN;
+    }
+}
+
+static void thumb(const char *x, intptr_t x_step, double unit, double *restrict h, size_t n)
+{
+    for (size_t l = 0; l < n; l++) {
+        double size = fabs(load(x + (intptr_t)l * x_step)), power;
+        uint64_t bits;
+        size = size > 1 ? size : 1;
+        memcpy(&bits, &size, sizeof bits);
+        bits &= UINT64_C(0x7ff0000000000000);
+        memcpy(&power, &bits, sizeof power);
+        h[l] = unit * power;
     }
 }
 
@@ -392,18 +422,38 @@ static void difference(const fd_program *p, const fd_space *spaces, const fd_ste
 {
     for (size_t variant = first; variant < last; variant++) {
         const int64_t *v = p->variant + FD_VARIANT * variant;
-        const int64_t *output = p->words + v[FD_OUTPUT];
-        const char *h = steps->h + (intptr_t)lo * steps->h_lane + (intptr_t)variant * steps->h_variant;
-        char *to = out + (intptr_t)lo * out_lane + (intptr_t)variant * out_variant;
+        const int64_t *output = p->words + v[FD_OUTPUT], *move = p->words + v[FD_MOVES];
+        const fd_space *from_x = spaces + move[0];
+        int one = v[FD_MOVE_COUNT] == 1 && !steps->direction;
+        const char *x = one ? from_x->base + move[1] * from_x->pitch : NULL;
+        const char *h = (const char *)(work + p->outputs * n);
+        intptr_t h_lane = D;
+        if (steps->h) {
+            h = step_of(steps, variant, lo);
+            h_lane = steps->h_lane;
+        } else {
+            thumb(x, from_x->step, steps->unit, work + p->outputs * n, n);
+        }
         for (size_t i = 0; i < q->nodes; i++) {
             const int64_t *from = q->offsets[i] == 0 ? p->output : output;
             if (q->offsets[i] != 0)
-                replay(p, spaces, v, variant, steps, q->offsets[i], lo, n);
+                replay(p, spaces, v, variant, steps, h, h_lane, q->offsets[i], lo, n);
             for (size_t o = 0; o < p->outputs; o++)
                 accumulate(spaces, from + 2 * o, q->weights[i], i == 0, work + o * n, n);
         }
-        for (size_t o = 0; o < p->outputs; o++)
-            divide(work + o * n, h, steps->h_lane, q->divisor, q->n, to + (intptr_t)o * out_output, out_lane, n);
+        char *to = out + (intptr_t)lo * out_lane + (intptr_t)variant * out_variant;
+        for (size_t o = 0; o < p->outputs; o++, to += out_output) {
+            double *sum = work + o * n;
+            if (q->n || q->divisor != 1)
+                divide(sum, h, h_lane, q->divisor, q->n, n);
+            if (q->n)
+                screen(sum, x, from_x->step, n);
+            if (out_lane == D)
+                memcpy(to, sum, n * D);
+            else
+                for (size_t l = 0; l < n; l++)
+                    store(to + (intptr_t)l * out_lane, sum[l]);
+        }
     }
 }
 

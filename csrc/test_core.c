@@ -248,7 +248,7 @@ static void *run_slope(void *data)
 {
     const slope *s = data;
     size_t n = s->hi - s->lo, rows = ROWS - planted("program");
-    double *room = malloc(n ? rows * n * sizeof *room : 1), *work = malloc(n ? OUTPUTS * n * sizeof *work : 1);
+    double *room = malloc(n ? rows * n * sizeof *room : 1), *work = malloc(n ? (OUTPUTS + 1) * n * sizeof *work : 1);
     if (!room || !work)
         abort();
     const fd_input input = {(const char *)s->x, 3 * sizeof(double), sizeof(double), 3, 0};

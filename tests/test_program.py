@@ -40,7 +40,7 @@ def jacobian(f, points, h, rule=CENTRAL, run=None, **options):
         program.difference(tape, inputs, step, offsets, weights, divisor, 1, out.transpose(2, 1, 0), **options)
     else:
         view = out.transpose(2, 1, 0)
-        run(tape, inputs, step, None, offsets, weights, divisor, 1, 0, view.shape[0], 0, len(points), 16, view)
+        run(tape, inputs, step, 0.0, None, offsets, weights, divisor, 1, 0, view.shape[0], 0, len(points), 16, view)
     return out
 
 

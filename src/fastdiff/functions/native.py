@@ -96,6 +96,14 @@ class NativeFunction:
             elementwise=self.kind in SCALAR,
         )
 
+    def program_of(self, inputs: int, elements: bool) -> Program:
+        """The program for an operator: of numbers (`elements`), or of points."""
+        if elements and (self.kind not in SCALAR or inputs != 1):
+            raise TypeError(f"the C function {self.signature} takes points; derivative wants double(double)")
+        if not elements and self.kind in SCALAR:
+            raise TypeError(f"the C function {self.signature} takes a number; gradient and the like want points")
+        return self.program(inputs)
+
     # --- for the NumPy backend: the same calls through ctypes ---
 
     def fill(self, x: NDArray[float64], out: NDArray[float64]) -> None:

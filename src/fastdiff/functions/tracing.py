@@ -280,7 +280,12 @@ class Traced:
         return iter(self.ravel())
 
     def __repr__(self) -> str:
-        return f"<recorded {'truth value' if self.truth else 'float64'}, shape {self.rows.shape}>"
+        self._refuse("a value is printed, or turned into text")
+
+    __str__ = __repr__
+
+    def __format__(self, how: str) -> str:
+        self._refuse("a value is printed, or turned into text")
 
     def _refuse(self, what: str) -> NoReturn:
         self.recorder.fail(what)
@@ -1305,6 +1310,7 @@ def agree(got: NDArray[Any], want: NDArray[Any], *, inexact: bool = False) -> bo
 
 
 SAMPLES = 8  # random points at which a recording is checked
+CHECKED = SAMPLES + 4  # and the ends and extremes
 SEARCHED = 100_000  # lanes among which the extremes are sought
 
 

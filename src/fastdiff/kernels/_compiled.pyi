@@ -81,7 +81,8 @@ def samples(
 def difference(
     tape: Any,
     inputs: list[NDArray[float64]],
-    h: NDArray[float64],
+    h: NDArray[float64] | None,
+    unit: float,
     direction: NDArray[float64] | None,
     offsets: NDArray[float64],
     weights: NDArray[float64],

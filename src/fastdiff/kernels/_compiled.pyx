@@ -64,6 +64,7 @@ cdef extern from "fastdiff.h" nogil:
     ctypedef struct fd_steps:
         const char *h
         intptr_t h_lane, h_variant
+        double unit
         const char *direction
         intptr_t direction_lane, direction_variant, direction_element
     ctypedef struct fd_quotient:
@@ -440,6 +441,7 @@ cdef class _Replay:
             self.inputs[i].lane = cnp.PyArray_STRIDES(a)[1]
             self.inputs[i].elements = cnp.PyArray_DIMS(a)[0]
             self.inputs[i].row = tape.input_row[i]
+        self.steps.h = NULL
         if h is not None:
             a = h
             self.steps.h = cnp.PyArray_BYTES(a)
@@ -493,7 +495,7 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
 
 
-def difference(tape, list inputs not None, cnp.ndarray h not None, direction, cnp.ndarray offsets not None,
+def difference(tape, list inputs not None, h, double unit, direction, cnp.ndarray offsets not None,
                cnp.ndarray weights not None, double divisor, int n, size_t first, size_t last, size_t lo, size_t hi,
                size_t tile, cnp.ndarray out not None):
     tile = min(tile, hi - lo)
@@ -504,7 +506,8 @@ def difference(tape, list inputs not None, cnp.ndarray h not None, direction, cn
     q.weights = <const double *> cnp.PyArray_DATA(weights)
     q.divisor = divisor
     q.n = n
-    cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [r.program.outputs * tile + 1], cnp.NPY_DOUBLE, 0)
+    r.steps.unit = unit
+    cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [(r.program.outputs + 1) * tile], cnp.NPY_DOUBLE, 0)
     cdef double *pwork = <double *> cnp.PyArray_DATA(work)
     cdef char *pout = cnp.PyArray_BYTES(out)
     cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(out)

@@ -115,16 +115,22 @@ class _Replay:
         for o, (space, row) in enumerate(places.tolist()):
             out[o] = self.rows(space, row, 1)
 
+    def moved(self, variant: int) -> Any:
+        """The input that a variant perturbs; None if there are several."""
+        _, _, moves, count, _ = self.tape.variant[variant].tolist()
+        space, row, _, _ = self.tape.words[moves : moves + 4].tolist()
+        return np.broadcast_to(self.rows(space, row, 1), self.n) if count == 1 else None
+
     def variant(
         self, variant: int, h: NDArray[float64], direction: NDArray[float64] | None, t: float, lo: int
     ) -> NDArray[Any]:
-        """Run a variant at x + t * h; gives the places of its outputs."""
+        """Run a variant at x + t * h, h for the lanes of the tile; gives the places of its outputs."""
         tape = self.tape
         if t == 0:
             return np.asarray(tape.output)
         code, instructions, moves, count, output = tape.variant[variant].tolist()
         for space, row, to, element in tape.words[moves : moves + 4 * count].reshape(-1, 4).tolist():
-            step = t * h[variant, lo : lo + self.n]
+            step = t * h
             if direction is not None:
                 step = step * direction[variant, element, lo : lo + self.n]
             np.add(self.rows(space, row, 1), step, out=self.doubles[to])
@@ -155,13 +161,14 @@ def samples(
     with np.errstate(all="ignore"):
         replay = _Replay(tape, inputs, lo, hi)
         for t, samples in zip(offsets.tolist(), out, strict=True):
-            replay.outputs(replay.variant(variant, h, direction, t, lo), samples)
+            replay.outputs(replay.variant(variant, h[variant, lo:hi], direction, t, lo), samples)
 
 
 def difference(
     tape: Any,
     inputs: list[NDArray[float64]],
-    h: NDArray[float64],
+    h: NDArray[float64] | None,
+    unit: float,
     direction: NDArray[float64] | None,
     offsets: NDArray[float64],
     weights: NDArray[float64],
@@ -175,18 +182,30 @@ def difference(
     out: NDArray[float64],
 ) -> None:
     """out[variant, output, lane] = sum(weights * samples) / (divisor * h * ... * h), n factors, for variants first..last
-    and lanes lo..hi."""
+    and lanes lo..hi; nan where it is not finite, but for n zero. See csrc/fastdiff.h."""
     with np.errstate(all="ignore"):
         for begin in range(lo, hi, tile):
             end = min(begin + tile, hi)
             replay = _Replay(tape, inputs, begin, end)
             samples, total = np.empty((2, len(tape.output), end - begin))
             for v in range(first, last):
+                at = replay.moved(v) if direction is None else None
+                step = _thumb(at, unit) if h is None else h[v, begin:end]
                 for i, (t, weight) in enumerate(zip(offsets.tolist(), weights.tolist(), strict=True)):
-                    replay.outputs(replay.variant(v, h, direction, t, begin), samples)
+                    replay.outputs(replay.variant(v, step, direction, t, begin), samples)
                     samples *= weight
                     total[...] = samples if i == 0 else total + samples
                 denominator = np.full(end - begin, divisor)
                 for _ in range(n):
-                    denominator *= h[v, begin:end]
-                np.divide(total, denominator, out=out[v, :, begin:end])
+                    denominator *= step
+                value = total / denominator
+                if n:
+                    value[~np.isfinite(value)] = np.nan
+                    if at is not None:
+                        value[:, ~np.isfinite(at)] = np.nan
+                out[v, :, begin:end] = value
+
+
+def _thumb(x: Any, unit: float) -> NDArray[float64]:
+    with np.errstate(all="ignore"):
+        return np.asarray(unit * np.exp2(np.frexp(np.maximum(np.abs(x), 1.0))[1] - 1.0))
