@@ -165,8 +165,11 @@ def test_ufuncs_of_one_name_are_not_confused():
 REFUSED = {
     "branch": (lambda x: x if x[0] > 0 else -x, "branch"),
     "float": (lambda x: float(x[0]), "Python number"),
-    "plain array": (lambda x: np.asarray(x) * 2, "plain array"),
-    "into a plain array": (lambda x: np.zeros(3).__setitem__(0, x[0]), "Python number|plain array"),
+    "plain array": (lambda x: MATRIX.dot(x), "plain array"),
+    "into a plain array": (lambda x: np.eye(3).__setitem__(0, x[0]), "Python number|plain array"),
+    "argmax": (lambda x: x[np.argmax(x)], "numpy.argmax"),
+    "median": (lambda x: np.median(x), "numpy.median"),
+    "printed": (lambda x: f"{x}", "text"),
     "sort": (lambda x: np.sort(x), "numpy.sort"),
     "argument modified": (lambda x: x.__setitem__(0, 1.0), "modifies its argument"),
     "argument modified in place": (lambda x: x.__iadd__(1.0), "modifies its argument"),

@@ -11,12 +11,15 @@ import math
 import operator
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from types import FunctionType
 from typing import Any, NoReturn, cast
 
 import numpy as np
 from numpy import float64, int64
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .borrowing import Borrower
 from .program import Input, Loop, Program, Rows, Step
 
 MOST_ROWS = 4_000_000  # a longer recording is given up: replaying it would not pay
@@ -53,10 +56,12 @@ class Recorder:
         self.captured: dict[int, tuple[Any, Rows]] = {}
         self.inexact = False
         self.failure: Untraceable | None = None
+        self.borrower = Borrower({g: partial(own, self, g) for g, own in MAKERS.items()})
+        self.inside: list[str] = []  # functions of NumPy whose own code is being recorded
 
     def fail(self, reason: str) -> NoReturn:
         # kept, because the function may catch it
-        self.failure = Untraceable(reason + _where())
+        self.failure = Untraceable(": ".join([*self.inside[:1], reason]) + _where())
         raise self.failure
 
     def new(self, count: int, truth: bool) -> Rows:
@@ -306,7 +311,7 @@ class Traced:
     )
 
     def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        self._refuse("a value is converted to a plain array")
+        self._refuse("a value is converted to a plain array (if by a.dot(x), write a @ x)")
 
     def __contains__(self, value: Any) -> bool:
         self._refuse("a search depends on a value")
@@ -457,7 +462,7 @@ def _method(name: str) -> None:
     setattr(Traced, name, method)
 
 
-for _name in ("sum", "mean", "prod", "max", "min", "dot", "var", "std", "cumsum", "ravel", "squeeze", "take", "repeat",
+for _name in ("sum", "mean", "prod", "max", "min", "dot", "var", "std", "cumsum", "cumprod", "ravel", "squeeze", "take", "repeat",
               "swapaxes", "all", "any", "diagonal", "trace"):  # fmt: skip
     _method(_name)
 
@@ -644,6 +649,11 @@ def _call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         raise Untraceable(f"{ufunc.__name__} with {', '.join(kwargs)}=")
     if ufunc is np.conjugate:
         return inputs[0].copy()
+    if ufunc in (np.add, np.subtract, np.multiply) and any(_is_traced(v) and v.truth for v in inputs):
+        # truth values and whole numbers give whole numbers, which are exact as float64, too
+        inputs = tuple(
+            Traced(recorder, _double(v)) if _is_traced(v) and v.truth and not _all_truth(inputs) else v for v in inputs
+        )
     plain, number, types = _resolve(ufunc, tuple(_dtype_of(v) for v in inputs))
     if plain not in EXACT and any(s < 0 for v in inputs for s in _strides(v)):
         raise Untraceable(f"NumPy computes {plain.__name__} differently where elements run backwards (copy them first)")
@@ -658,6 +668,10 @@ def _call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         raise Untraceable("a result is written into a plain array")
     _setitem(out[0], ..., result)
     return out[0]
+
+
+def _all_truth(values: Sequence[Any]) -> bool:
+    return all(_dtype_of(v) in (bool, np.dtype(bool)) for v in values)
 
 
 def _strides(value: Any) -> tuple[int, ...]:
@@ -750,8 +764,8 @@ def _reduce(recorder: Recorder, ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: A
     if not _is_traced(x):
         x = _stack_like(recorder, x)
     logical = ufunc in (np.logical_and, np.logical_or)
-    if x.truth and not logical and dtype is None:
-        raise Untraceable(f"{name} of truth values is an integer")
+    if x.truth and ufunc not in (np.add, np.logical_and, np.logical_or):
+        raise Untraceable(f"{name} of truth values is no number")
     rows = _truth(x) if logical else _double(x)
     keepdims = keepdims is not np._NoValue and keepdims
     axes = _axes(rows, axis)
@@ -856,16 +870,20 @@ def _fold(recorder: Recorder, ufunc: np.ufunc, types: str, name: str, items: Row
 
 
 def _cumsum(x: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    return _cumulated(np.add, "cumsum", x, axis, dtype, out)
+
+
+def _cumulated(ufunc: np.ufunc, name: str, x: Any, axis: Any, dtype: Any, out: Any) -> Any:
     recorder = x.recorder
     if recorder.elementwise or out is not None or dtype not in (None, float, float64) or x.truth:
-        raise Untraceable("cumsum, in this form")
+        raise Untraceable(f"{name}, in this form")
     rows = x.rows
     if axis is None:
         rows, axis = rows.ravel(), 0
     moved = np.moveaxis(rows, axis, -1)
     if not moved.size:
         return Traced(recorder, rows.copy())
-    made = _fold(recorder, np.add, "dd->d", "cumsum", moved.reshape(-1, moved.shape[-1]))
+    made = _fold(recorder, ufunc, "dd->d", name, moved.reshape(-1, moved.shape[-1]))
     return Traced(recorder, np.ascontiguousarray(np.moveaxis(made.reshape(moved.shape), -1, axis)))
 
 
@@ -922,8 +940,6 @@ def _mean(
     x: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False, *, where: Any = True
 ) -> Any:
     recorder = x.recorder
-    if x.truth:
-        raise Untraceable("mean of truth values")
     total = _reduce(recorder, np.add, x, axis, dtype, out, keepdims, where=where)
     return total / math.prod(x.rows.shape[a] for a in _axes(x.rows, axis))
 
@@ -963,7 +979,9 @@ def _matmul(recorder: Recorder, a: Any, b: Any, *, vecdot: bool = False) -> Any:
     if vecdot:
         return np.sum(_mark(recorder, a) * b, axis=-1)
     a, b = (
-        v
+        recorder.constant_values(v.rows)
+        if _is_traced(v) and v.rows.size and (v.rows < 0).all()
+        else v
         if _is_traced(v)
         else _stack_like(recorder, v)
         if isinstance(v, (list, tuple)) and _holds_traced(v)
@@ -973,6 +991,9 @@ def _matmul(recorder: Recorder, a: Any, b: Any, *, vecdot: bool = False) -> Any:
     x: list[Any] = [_double(v) if _is_traced(v) else _plain(v).astype(float64) for v in (a, b)]
     if not all(1 <= v.ndim <= 2 for v in x) or x[0].shape[-1] != x[1].shape[0]:
         raise Untraceable(f"a product of arrays of shapes {x[0].shape} and {x[1].shape}")
+    if not _is_traced(a) and not _is_traced(b):
+        product = np.matmul(a, b)
+        return Traced(recorder, recorder.constant(product), scalar=not product.ndim)
     recorder.inexact = True
     left = x[0].reshape(-1, x[0].shape[-1])
     right = x[1].reshape(x[1].shape[0], -1)
@@ -1052,6 +1073,35 @@ def _einsum(subscripts: Any, *operands: Any, **kwargs: Any) -> Any:
     recorder.inexact = True
     contracted = tuple(range(len(result), len(letters)))
     return _reduce(recorder, np.add, product, contracted) if contracted else product
+
+
+def _cumprod(x: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    return _cumulated(np.multiply, "cumprod", x, axis, dtype, out)
+
+
+def _copyto(target: Any, source: Any, casting: str = "same_kind", where: Any = True) -> None:
+    if not _is_traced(target):
+        raise Untraceable("a result is written into a plain array")
+    _setitem(target, ..., source if where is True else _where_function(where, source, target))
+
+
+def _putmask(a: Any, mask: Any, values: Any) -> None:
+    if not np.ndim(values) == 0:
+        raise Untraceable("putmask with an array of values")
+    _copyto(a, values, where=mask)
+
+
+def _inner(a: Any, b: Any) -> Any:
+    return np.multiply(a, b) if np.ndim(a) == 0 or np.ndim(b) == 0 else np.matmul(a, np.transpose(b))
+
+
+def _diag(v: Any, k: int = 0) -> Any:
+    if v.rows.ndim != 1:
+        return np.diagonal(v, k)
+    n = v.rows.size + abs(k)
+    rows = np.full((n, n), v.recorder.constant(0.0))
+    rows[np.arange(v.rows.size) + max(-k, 0), np.arange(v.rows.size) + max(k, 0)] = _double(v)
+    return Traced(v.recorder, rows)
 
 
 def _diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append: Any = np._NoValue) -> Any:
@@ -1161,7 +1211,7 @@ def _atleast(n: int) -> Callable[..., Any]:
 FUNCTIONS: dict[Any, Callable[..., Any]] = {
     np.where: _where_function, np.clip: _clip, np.mean: _mean, np.var: _var, np.linalg.norm: _norm,
     np.std: lambda *a, **k: np.sqrt(_var(*a, **k)), np.dot: _dot, np.outer: _outer, np.einsum: _einsum,
-    np.inner: lambda a, b: np.matmul(a, b) if np.ndim(a) == np.ndim(b) == 1 else _refuse("inner of matrices"),
+    np.inner: _inner, np.copyto: _copyto, np.putmask: _putmask, np.diag: _diag, np.cumprod: _cumprod,
     np.vdot: lambda a, b: np.matmul(np.ravel(a), np.ravel(b)),
     np.diff: _diff, np.cumsum: _cumsum, np.select: _select, np.polyval: _polyval, np.sinc: _sinc, np.round: _round,
     np.around: _round, np.sum: _reduction(np.add), np.prod: _reduction(np.multiply), np.max: _extreme(np.maximum),
@@ -1183,8 +1233,60 @@ MOVERS = frozenset({
 })  # fmt: skip
 
 
-def _refuse(what: str) -> NoReturn:
-    raise Untraceable(what)
+# --- functions that make arrays: called in place of NumPy's, which would not ask ---
+
+
+def _array(recorder: Recorder, instead_of: Any, value: Any, dtype: Any = None, **options: Any) -> Any:
+    """array, asarray and the like."""
+    if not (_is_traced(value) or (isinstance(value, (list, tuple)) and _holds_traced(value))):
+        return instead_of(value, dtype, **options)
+    return _guarded(recorder, _made, recorder, instead_of, value, dtype, options)
+
+
+def _made(recorder: Recorder, instead_of: Any, value: Any, dtype: Any, options: dict[str, Any]) -> Traced:
+    copy = options.pop("copy", instead_of is np.array)
+    order: Any = options.pop("order", None) or "K"
+    ndmin = options.pop("ndmin", 0)
+    options.pop("subok", None)
+    if options.pop("like", None) is not None or options:
+        raise Untraceable(f"{instead_of.__name__} in this form")
+    made = _stack_like(recorder, value)
+    if dtype is not None and np.dtype(dtype) != made.dtype:
+        made = made.astype(dtype)
+    if recorder.elementwise:
+        if order not in "KA" or ndmin:
+            raise Untraceable(f"{instead_of.__name__} in this form")
+        return made.copy("K") if copy else made
+    rows = made.rows.copy(order) if copy else np.asarray(made.rows, order=order)
+    if instead_of is np.ascontiguousarray:
+        rows = np.ascontiguousarray(rows)
+    if rows is made.rows and not made.scalar:
+        return made
+    return Traced(recorder, rows.reshape((1,) * (ndmin - rows.ndim) + rows.shape), truth=made.truth)
+
+
+def _blank(recorder: Recorder, instead_of: Any, shape: Any, *args: Any, **options: Any) -> Any:
+    """zeros and the like: an array that may be filled with recorded values."""
+    dtype = options.get("dtype", args[0] if args and instead_of is not np.full else None)
+    order: Any = options.get("order", "C") or "C"
+    more = len(args) > (2 if instead_of is np.full else 1) or set(options) - {"dtype", "order", "fill_value"}
+    if recorder.elementwise or more or (dtype is not None and np.dtype(dtype) != float64):
+        return instead_of(shape, *args, **options)
+    fill: Any = 1.0 if instead_of is np.ones else 0.0
+    if instead_of is np.full:
+        fill = args[0] if args else options["fill_value"]
+        dtype = options.get("dtype", args[1] if len(args) > 1 else None)
+        if not _is_traced(fill) and dtype is None and np.asarray(fill).dtype != float64:
+            return instead_of(shape, *args, **options)
+    rows = np.empty(shape, int64, order)
+    rows[...] = _rows(recorder, fill, "d")
+    return Traced(recorder, rows)
+
+
+MAKERS: dict[Any, Callable[..., Any]] = {
+    np.array: _array, np.asarray: _array, np.asanyarray: _array, np.ascontiguousarray: _array,
+    np.zeros: _blank, np.empty: _blank, np.ones: _blank, np.full: _blank,
+}  # fmt: skip
 
 
 def _call_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -1197,7 +1299,20 @@ def _call_function(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> 
             raise Untraceable(f"{name}, in this form ({error})") from None
     if func in MOVERS:
         return _move(func, name, args, kwargs)
-    raise Untraceable(f"{name} is not recorded")
+    inner = getattr(func, "__wrapped__", None)
+    if not isinstance(inner, FunctionType):
+        raise Untraceable(f"{name} is not recorded")
+    # It is Python code, made of what is recorded, or not.
+    recorder = _recorder_of((*args, *kwargs.values()))
+    recorder.inside.append(f"{name} is not recorded")
+    try:
+        found = recorder.borrower.copy(inner)(*args, **kwargs)
+    except Untraceable:
+        raise
+    except Exception as error:
+        recorder.fail(f"{type(error).__name__}: {error}")
+    recorder.inside.pop()
+    return found
 
 
 def _move(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -1248,7 +1363,7 @@ def record(
         recorder.inputs.append(Input(name, rows))
         arguments.append(Traced(recorder, rows[None] if vectorized else rows, scalar=not shape))
     try:
-        result = f(*arguments)
+        result = recorder.borrower.copy(f)(*arguments)
     except Untraceable:
         raise recorder.failure or Untraceable("a nested recording failed") from None
     except Exception as error:
