@@ -7,6 +7,7 @@ from .config import show_config
 from .operators import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 
 __all__ = [
+    "NativeFunction",
     "Result",
     "__version__",
     "derivative",
@@ -24,6 +25,7 @@ __all__ = [
 __version__: str
 
 if TYPE_CHECKING:
+    from .functions.native import NativeFunction
     from .functions.tracing import trace
 else:
 
@@ -32,6 +34,10 @@ else:
             from .functions.tracing import trace
 
             return trace
+        if name == "NativeFunction":
+            from .functions.native import NativeFunction
+
+            return NativeFunction
         if name == "__version__":  # on demand: looking it up costs more than the rest of the import
             from importlib.metadata import version
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
+from ..kernels import backend
 from .base import Function
 from .elementwise import Elementwise
 from .point import Directions, PointFunction
@@ -105,7 +106,9 @@ class Choice:
         return self.native or self._pays(lanes, LEAST_ELEMENTS if many else LEAST_CALLS)
 
     def _pays(self, lanes: int, least: int) -> bool:
-        return self.engine == "traced" or self._tried or (self.engine == "auto" and lanes * self.nodes >= least)
+        if self.engine == "auto" and not self._tried:  # replaying in NumPy gains nothing
+            return backend.NAME == "compiled" and lanes * self.nodes >= least
+        return self.engine in ("auto", "traced")
 
     def _recorded(self, record: Callable[[], "Program"]) -> "Program | None":
         if not self._tried:

@@ -20,7 +20,12 @@ def of_elements(
     """f of numbers. Raises Untraceable."""
     called = _with(f, args)
     with _undone(f):
-        program = record(called, [()] * len(xs), elementwise=True, lane_shape=shape)
+        if shape:
+            program = record(called, [()] * len(xs), elementwise=True, lane_shape=shape)
+        else:  # f gets scalars, with which NumPy reckons in other ways
+            program = record(called, [()] * len(xs))
+            if program.outputs.shape:
+                raise Untraceable(f"f returns shape {program.outputs.shape} for a number")
         verify(program, called, xs, shape)
     return program
 

@@ -1189,9 +1189,12 @@ def _extreme(ufunc: np.ufunc) -> Callable[..., Any]:
 
 
 def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
-    if decimals or out is not None:
-        raise Untraceable("round to decimals")
-    return np.rint(a)
+    if out is not None:
+        raise Untraceable("round with out=")
+    if not decimals:
+        return np.rint(a)
+    power = 10.0 ** abs(decimals)
+    return np.rint(a * power) / power if decimals > 0 else np.rint(a / power) * power
 
 
 def _atleast(n: int) -> Callable[..., Any]:
