@@ -62,10 +62,13 @@ def derivative(
     bounds : (lo, hi), optional
         f is never called outside ``lo <= x <= hi``. Each broadcasts with x; infinity means no bound. Stencils turn to
         one side where they must.
-    engine : {"auto", "python"}, optional
-        Who calls f. "auto" takes what fits; `Result.engine` tells what ran.
+    engine : {"auto", "python", "traced", "native"}, optional
+        Who calls f. "auto" takes what fits: a C function is called from C; NumPy code is recorded once and replayed in
+        C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
+        records; "traced" insists, and raises with the reason; `Result.engine` and `Result.reason` tell what ran.
     threads : int, optional
-        Threads for work that does not run Python code. f itself is called from the calling thread.
+        Threads for work that does not run Python code: recorded and C functions. None takes all processors that this
+        process may use, where the call is large. A Python f is called from the calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
 
@@ -408,10 +411,13 @@ def gradient(
         one side where they must, for each variable by itself.
     vectorized : bool, optional
         f takes many points at once. It is called with as many as fit a few megabytes.
-    engine : {"auto", "python", "vectorized"}, optional
-        Who calls f. "auto" takes what fits; `Result.engine` tells what ran.
+    engine : {"auto", "python", "vectorized", "traced", "native"}, optional
+        Who calls f. "auto" takes what fits: a C function is called from C; NumPy code is recorded once and replayed in
+        C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
+        records; "traced" insists, and raises with the reason; `Result.engine` and `Result.reason` tell what ran.
     threads : int, optional
-        Threads for work that does not run Python code. f itself is called from the calling thread.
+        Threads for work that does not run Python code: recorded and C functions. None takes all processors that this
+        process may use, where the call is large. A Python f is called from the calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
 
