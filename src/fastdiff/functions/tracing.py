@@ -1457,10 +1457,12 @@ def verify(
             return
         chosen = [0, lanes - 1, *np.random.default_rng(lanes).integers(0, lanes, SAMPLES).tolist()]
         if program.elementwise:
-            searched = np.unravel_index(np.arange(0, lanes, -(-lanes // SEARCHED)), batch)
             step = -(-lanes // SEARCHED)
             for a in arguments:
-                part = np.broadcast_to(a, batch)[searched]
+                if a.shape == batch:
+                    part = a.reshape(-1)[::step]
+                else:
+                    part = np.broadcast_to(a, batch)[np.unravel_index(np.arange(0, lanes, step), batch)]
                 chosen += [step * int(np.argmin(part)), step * int(np.argmax(part))]
         index = np.unravel_index(np.array(chosen), batch)
         points = [np.broadcast_to(a, batch + s)[index] for a, s in zip(arguments, shapes, strict=True)]
