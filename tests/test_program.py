@@ -9,7 +9,7 @@ import pytest
 
 import fastdiff
 from fastdiff.functions import threads
-from fastdiff.functions.tracing import record
+from fastdiff.functions.recording import record
 from fastdiff.kernels import _numpy_program, backend
 
 RNG = np.random.default_rng(8)

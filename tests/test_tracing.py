@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fastdiff
-from fastdiff.functions.tracing import Untraceable, record
+from fastdiff.functions.recording import record
+from fastdiff.functions.tracing import Untraceable
 
 # numba is a test dependency where it exists for that Python: see pyproject.toml
 needs_numba = pytest.mark.skipif(sys.version_info >= (3, 14), reason="numba does not support this Python")

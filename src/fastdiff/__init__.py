@@ -26,12 +26,12 @@ __version__: str
 
 if TYPE_CHECKING:
     from .functions.native import NativeFunction
-    from .functions.tracing import trace
+    from .functions.recording import trace
 else:
 
     def __getattr__(name):
         if name == "trace":  # recording is no part of most sessions
-            from .functions.tracing import trace
+            from .functions.recording import trace
 
             return trace
         if name == "NativeFunction":

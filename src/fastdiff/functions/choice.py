@@ -112,7 +112,8 @@ class Choice:
 
     def _recorded(self, record: Callable[[], "Program"]) -> "Program | None":
         if not self._tried:
-            from .tracing import CHECKED, Untraceable
+            from .recording import CHECKED
+            from .tracing import Untraceable
 
             self._tried = True
             try:
