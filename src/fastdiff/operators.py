@@ -465,7 +465,7 @@ def gradient(
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)
-    function = at.function(at.axes()) if at.choice.may_replay(at.points.size, vectorized) else None
+    function = at.function(at.axes()) if at.choice.may_replay(*at.points.shape, vectorized) else None
     if (
         not vectorized
         and bounds is None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # where f takes many: at most a twentieth of what is to come.
 LEAST_CALLS = 2**12
 LEAST_ELEMENTS = 2**20
+LEAST_EACH = 16  # and so many in each direction, which is compiled for itself
 
 
 class Choice:
@@ -71,7 +72,7 @@ class Choice:
 
             return of_elements(self.f, self.args, xs, shape)
 
-        if not size or not self.may_replay(size, True):
+        if not size or not self.may_replay(size, 1, True):
             return None
         return self._native(len(xs), True) if self.native else self._recorded(record)
 
@@ -79,14 +80,13 @@ class Choice:
         self, points: NDArray[float64], directions: Directions, vectorized: bool, scalar_valued: bool
     ) -> Function:
         """f of points (b, d), or with `vectorized` of many at once."""
-        lanes = len(points) * directions.count
 
         def record() -> "Program":
             from .recording import of_points
 
             return of_points(self.f, self.args, points, vectorized, scalar_valued)
 
-        if self.may_replay(lanes, vectorized) and lanes:
+        if self.may_replay(len(points), directions.count, vectorized) and len(points) * directions.count:
             program = self._native(points.shape[1], False) if self.native else self._recorded(record)
             if program is not None:
                 from . import replayed
@@ -101,14 +101,15 @@ class Choice:
     def _name(self) -> str:
         return "native" if self.native else "traced"
 
-    def may_replay(self, lanes: int, many: bool) -> bool:
-        """Whether this many lanes may be more than calls of f from Python."""
-        return self.native or self._pays(lanes, LEAST_ELEMENTS if many else LEAST_CALLS)
-
-    def _pays(self, lanes: int, least: int) -> bool:
-        if self.engine == "auto" and not self._tried:  # replaying in NumPy gains nothing
-            return backend.NAME == "compiled" and lanes * self.nodes >= least
-        return self.engine in ("auto", "traced")
+    def may_replay(self, points: int, directions: int, many: bool) -> bool:
+        """Whether this may be more than calls of f from Python; `many` of its points go into each."""
+        if self.native or self.engine == "traced":
+            return True
+        if self.engine != "auto" or backend.NAME != "compiled":  # replaying in NumPy gains nothing
+            return False
+        least = LEAST_ELEMENTS if many else LEAST_CALLS
+        each = points * self.nodes
+        return each >= LEAST_EACH and (each * directions >= least or self._program is not None)
 
     def _recorded(self, record: Callable[[], "Program"]) -> "Program | None":
         if not self._tried:
