@@ -10,6 +10,7 @@
 #define FASTDIFF_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* FD_NAME(x) is x_baseline, x_v3 or x_v4: the name of a table in the level being compiled. */
 #define FD_PASTE_(name, suffix) name##_##suffix
@@ -51,11 +52,129 @@ typedef struct {
                          ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs);
 } fd_control_kernels;
 
+/* --- recorded programs: csrc/program.c ---
+ *
+ * A program works on rows: a row is one number for every lane of a tile. Rows live in spaces, and a value of many
+ * elements is a run of rows, so that an operation on all of it is one call of an inner loop over elements x lanes.
+ */
+
+/* An inner loop in NumPy's calling convention: PyUFuncGenericFunction, without Python. */
+typedef void (*fd_loop_function)(char **args, const intptr_t *dimensions, const intptr_t *steps, void *data);
+
+typedef struct {
+    fd_loop_function function;
+    void *data;
+} fd_loop;
+
+/* Row r begins at base + r * pitch; neighbouring lanes lie `step` bytes apart (0: one number for all lanes). */
+typedef struct {
+    char *base;
+    intptr_t pitch, step;
+} fd_space;
+
+/* The spaces: one number a row; doubles; truth values of one byte; then one space for each direct input. */
+enum { FD_SCALARS, FD_DOUBLES, FD_BOOLS, FD_INPUTS };
+enum { FD_MAX_OPERANDS = 16 };
+
+/* An input. Direct: elements is 1 and the row is read where it is, in space FD_INPUTS + its number. Otherwise it is
+ * copied, element by element, into rows `row`... of the doubles. Strides in bytes. */
+typedef struct {
+    const char *data;
+    intptr_t lane, element;
+    int64_t elements, row; /* row < 0: direct */
+} fd_input;
+
+/* Instructions are int64 words, one after the other:
+ *   FD_LOOP, number of the loop, operands, runs, a space for each operand; then for each run: rows, first row of each
+ *       operand. One call of the loop for each run, over rows * lanes items. Runs are executed in order.
+ *   FD_ADD, items; then for each item: a, b, out. Doubles: row out = row a + row b, in order.
+ *   FD_MATRIX, offset of a row-major matrix, its columns, items; then a row of doubles for each column; then for each
+ *       item: row of the matrix, row out. out = sum over columns of matrix * row, from the first column to the last.
+ *   FD_CALL, number of the loop, inputs, outputs, first of so many scratch rows; then a row of doubles for each input
+ *       and each output. Calls the fd_native that is the data of the loop once a lane, with the point gathered. */
+enum { FD_LOOP, FD_ADD, FD_MATRIX, FD_CALL };
+
+/* A function of the user's in machine code. Kind is its signature. */
+enum {
+    FD_NATIVE_SCALAR,      /* double (double) */
+    FD_NATIVE_SCALAR_DATA, /* double (double, void *) */
+    FD_NATIVE_SCALAR_INT,  /* double (double, int): Cython's cpdef, called with 0 */
+    FD_NATIVE_POINT,       /* double (int, double *) */
+    FD_NATIVE_POINT_DATA,  /* double (int, double *, void *) */
+    FD_NATIVE_VECTOR       /* void (int, const double *, int, double *): point in, vector out */
+};
+typedef struct {
+    void (*function)(void);
+    void *user;
+    intptr_t kind;
+} fd_native;
+
+typedef struct {
+    const int64_t *code; /* of all instructions */
+    size_t instructions; /* those that do not depend on what a variant perturbs: the base */
+    const fd_loop *loops;
+    const double *matrices;
+    size_t inputs; /* copied and direct */
+    size_t outputs;
+    const int64_t *output; /* space, row of each output in the base */
+    size_t constants;
+    const int64_t *constant; /* row of the doubles, row of the scalars: constants that a loop needs as full rows */
+    const int64_t *variant;  /* FD_VARIANT words for each: a direction in which inputs are perturbed */
+    const int64_t *words;    /* what variants point into */
+} fd_program;
+
+/* A variant: where its code begins, its instructions; where its moves begin in `words`, moves; where its outputs begin.
+ * A move is: space and row of what is perturbed, row of the doubles that takes it, element of the direction.
+ * Its outputs are space, row for each output; an output that does not depend on the variant lies in the base. */
+enum { FD_CODE, FD_INSTRUCTIONS, FD_MOVES, FD_MOVE_COUNT, FD_OUTPUT, FD_VARIANT };
+
+/* Steps and directions, strides in bytes. direction NULL: x + t * h; otherwise x + (t * h) * direction.
+ * h NULL, for variants of one move without direction: `unit` times max(|x|, 1) rounded down to a power of two. */
+typedef struct {
+    const char *h;
+    intptr_t h_lane, h_variant;
+    double unit;
+    const char *direction;
+    intptr_t direction_lane, direction_variant, direction_element;
+} fd_steps;
+
+/* A plain difference: (sum of weights[i] * sample at offsets[i], in order) / (divisor * h * h * ... ), n factors h; nan
+ * where that is not finite, or where the x of a variant of one move is not. With n zero it is the weighted sum, as it is. */
+typedef struct {
+    size_t nodes;
+    const double *offsets, *weights;
+    double divisor;
+    int n;
+} fd_quotient;
+
+/* Inner loops raise floating-point flags: callers who mind save them before and restore them after. */
+typedef struct {
+    /* Inner loops of our own, for what NumPy has no ufunc for. Operands and result may be the same run. */
+    fd_loop_function where, copy, power, number, truth; /* bool a b -> d; d -> d; libm's pow; bool -> d; d -> bool */
+    fd_loop_function native;                            /* d -> d, by the scalar fd_native in data */
+    /* Copy the inputs of lanes lo.. into the spaces, point direct spaces at them, fill constant rows, run the base.
+     * spaces holds FD_INPUTS + inputs entries; doubles and bools have room for their rows times n lanes. */
+    void (*begin)(const fd_program *program, const fd_input *inputs, fd_space *spaces, size_t lo, size_t n);
+    /* Sample one variant at one offset: out[o * n + lane] is output o. The tile has begun. t == 0 gives the base's
+     * outputs, which the base then has to compute. */
+    void (*sample)(const fd_program *program, const fd_space *spaces, size_t variant, const fd_steps *steps, double t,
+                   size_t lo, size_t n, double *out);
+    /* The plain difference for lanes lo..lo+n of every variant first..last: out + lane * out_lane + variant *
+     * out_variant + output * out_output, in bytes. work has room for (outputs + 1) * n doubles. */
+    void (*difference)(const fd_program *program, const fd_space *spaces, const fd_steps *steps, const fd_quotient *q,
+                       size_t first, size_t last, size_t lo, size_t n, double *work, char *out, intptr_t out_lane,
+                       intptr_t out_variant, intptr_t out_output);
+    /* The program itself: outputs of the base of a tile that has begun. */
+    void (*outputs)(const fd_program *program, const fd_space *spaces, size_t n, char *out, intptr_t out_lane,
+                    intptr_t out_output);
+} fd_program_kernels;
+
 /* All kernels of one level. */
 typedef struct {
     const char *level; /* "baseline", "v3" or "v4" */
     const fd_stencil_kernels *stencil;
     const fd_control_kernels *control;
+    const fd_program_kernels *program;
 } fd_kernels;
 
 /* The fastest table that this processor runs and that lies no higher than `cap` ("baseline", "v3", "v4").

@@ -1,8 +1,9 @@
 /* Protects the C core alone, without Python: every level this processor runs equals a naive loop, bit for bit, or the
  * baseline.
  *
- * `test_core` checks every level, `test_core LEVEL` that one (exit code 77: not available here). Compiled with
- * FD_PLANT_OVERRUN the kernel `nodes` is made to write one element too far, which a sanitized build has to notice. */
+ * `test_core` checks every level, `test_core LEVEL` that one (exit code 77: not available here). Compiled with FD_PLANT
+ * and called as `test_core LEVEL FAULT` it commits what a sanitized build has to notice: `nodes` writes one element too
+ * far, `program` one row too far, `race` has two threads write the same numbers. */
 #include "fastdiff.h"
 
 #include <stdint.h>
@@ -10,10 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#ifdef FD_PLANT_OVERRUN
-enum { PLANTED = 1 };
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#define FD_THREADS 1
+#endif
+
+#ifdef FD_PLANT
+static const char *fault = "";
+static size_t planted(const char *name) { return !strcmp(fault, name); }
 #else
-enum { PLANTED = 0 };
+static size_t planted(const char *name) { return (void)name, 0; }
 #endif
 
 enum { N = 67 }; /* longest run: several vectors of every width, and a rest */
@@ -51,14 +58,14 @@ static int same(const char *level, const char *kernel, size_t n, const double *g
 
 static int check_nodes(const fd_kernels *k, uint64_t *state, size_t n)
 {
-    double *x = fill(state, n + PLANTED), *h = fill(state, n + PLANTED);
+    double *x = fill(state, n + planted("nodes")), *h = fill(state, n + planted("nodes"));
     double *got = fill(state, n), *want = fill(state, n);
     double t = draw(state);
     for (size_t i = 0; i < n; i++) {
         volatile double step = t * h[i]; /* volatile: the product is rounded before the sum */
         want[i] = x[i] + step;
     }
-    k->stencil->nodes(x, h, t, got, n + PLANTED);
+    k->stencil->nodes(x, h, t, got, n + planted("nodes"));
     int ok = same(k->level, "nodes", n, got, want);
     free(x), free(h), free(got), free(want);
     return ok;
@@ -185,6 +192,113 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
     return ok;
 }
 
+/* --- recorded programs, with inner loops of this file in place of NumPy's --- */
+
+static void times(char **args, const intptr_t *dimensions, const intptr_t *steps, void *data)
+{
+    (void)data;
+    for (intptr_t i = 0; i < dimensions[0]; i++) {
+        double a, b, out;
+        memcpy(&a, args[0] + i * steps[0], sizeof a);
+        memcpy(&b, args[1] + i * steps[1], sizeof b);
+        out = a * b;
+        memcpy(args[2] + i * steps[2], &out, sizeof out);
+    }
+}
+
+static void vector(int n, const double *x, int m, double *out)
+{
+    for (int i = 0; i < m; i++)
+        out[i] = x[i % n] + i;
+}
+
+/* f(x) = (2 x0 x1 + x1 x2, matrix . (x0 x1, x1 x2), native vector of both) of points with three numbers: every kind of
+ * instruction. The base computes the products (rows 3, 4); the variant perturbs x0, and only what depends on it. */
+enum { ROWS = 21, OUTPUTS = 4 };
+static fd_native native = {(void (*)(void))vector, NULL, FD_NATIVE_VECTOR};
+static const fd_loop loops[] = {{times, NULL}, {NULL, &native}};
+static double scalars[] = {2.0};
+static const double matrices[] = {1.0, 0.5};
+static const int64_t code[] = {
+    FD_LOOP, 0, 3, 1, FD_DOUBLES, FD_DOUBLES, FD_DOUBLES, 2, 0, 1, 3, /* x[0:2] * x[1:3] -> rows 3, 4 */
+    FD_LOOP, 0, 3, 1, FD_SCALARS, FD_DOUBLES, FD_DOUBLES, 1, 0, 3, 5, /* 2 * row 3 -> row 5 */
+    FD_ADD, 1, 5, 4, 6,                                               /* row 5 + row 4 -> row 6 */
+    FD_MATRIX, 0, 2, 1, 3, 4, 0, 7,                                   /* -> row 7 */
+    FD_CALL, 1, 2, 2, 10, 6, 7, 8, 9,                                 /* scratch rows 10..13 */
+    /* the variant: x0 in row 14, products in rows 15 and, as before, 4 */
+    FD_LOOP, 0, 3, 1, FD_DOUBLES, FD_DOUBLES, FD_DOUBLES, 1, 14, 1, 15,
+    FD_LOOP, 0, 3, 1, FD_SCALARS, FD_DOUBLES, FD_DOUBLES, 1, 0, 15, 16,
+    FD_ADD, 1, 16, 4, 17, FD_MATRIX, 0, 2, 1, 15, 4, 0, 18, FD_CALL, 1, 2, 2, 10, 17, 18, 19, 20,
+};
+static const int64_t output[] = {FD_DOUBLES, 6, FD_DOUBLES, 7, FD_DOUBLES, 8, FD_DOUBLES, 9};
+static const int64_t words[] = {FD_DOUBLES, 0, 14, 0, FD_DOUBLES, 17, FD_DOUBLES, 18, FD_DOUBLES, 19, FD_DOUBLES, 20};
+static const int64_t variant[] = {11 + 11 + 5 + 8 + 9, 5, 0, 1, 4};
+static const fd_program program = {.code = code, .instructions = 5, .loops = loops, .matrices = matrices, .inputs = 1,
+                                   .outputs = OUTPUTS, .output = output, .variant = variant, .words = words};
+
+/* The forward difference of the program at lanes lo..hi of `lanes`, in room of its own for exactly so many. */
+typedef struct {
+    const fd_kernels *k;
+    const double *x, *h;
+    double *out;
+    size_t lo, hi, lanes;
+} slope;
+
+static void *run_slope(void *data)
+{
+    const slope *s = data;
+    size_t n = s->hi - s->lo, rows = ROWS - planted("program");
+    double *room = malloc(n ? rows * n * sizeof *room : 1), *work = malloc(n ? (OUTPUTS + 1) * n * sizeof *work : 1);
+    if (!room || !work)
+        abort();
+    const fd_input input = {(const char *)s->x, 3 * sizeof(double), sizeof(double), 3, 0};
+    fd_space spaces[FD_INPUTS + 1] = {0};
+    spaces[FD_SCALARS].base = (char *)scalars;
+    spaces[FD_DOUBLES].base = (char *)room;
+    const double offsets[] = {0.0, 1.0}, weights[] = {-1.0, 1.0};
+    const fd_quotient quotient = {2, offsets, weights, 1.0, 1};
+    const fd_steps steps = {.h = (const char *)s->h, .h_lane = sizeof(double)};
+    s->k->program->begin(&program, &input, spaces, s->lo, n);
+    s->k->program->difference(&program, spaces, &steps, &quotient, 0, 1, s->lo, n, work, (char *)s->out,
+                              sizeof(double), 0, (intptr_t)(s->lanes * sizeof(double)));
+    free(room), free(work);
+    return NULL;
+}
+
+static int check_program(const fd_kernels *k, uint64_t *state, size_t n)
+{
+    double *x = fill(state, 3 * n), *h = fill(state, n), *out = fill(state, OUTPUTS * n), *want = fill(state, OUTPUTS * n);
+    slope all = {k, x, h, out, 0, n, n};
+    run_slope(&all);
+    for (size_t l = 0; l < n; l++) {
+        double f[2][OUTPUTS];
+        for (int t = 0; t < 2; t++) {
+            volatile double step = t * h[l], x0 = x[3 * l] + step, p = x0 * x[3 * l + 1], q = x[3 * l + 1] * x[3 * l + 2];
+            volatile double twice = 2.0 * p, half = 0.5 * q;
+            f[t][0] = twice + q;
+            f[t][1] = p + half;
+            f[t][2] = f[t][0];
+            f[t][3] = f[t][1] + 1;
+        }
+        for (size_t o = 0; o < OUTPUTS; o++)
+            want[o * n + l] = (f[1][o] - f[0][o]) / h[l];
+    }
+    int ok = same(k->level, "difference of a program", OUTPUTS * n, out, want);
+#ifdef FD_THREADS
+    /* Two threads share the program and write to one array, each its own lanes. */
+    memset(out, 0, OUTPUTS * n * sizeof *out);
+    slope first = {k, x, h, out, 0, planted("race") ? n : n / 2, n}, second = {k, x, h, out, n / 2, n, n};
+    pthread_t other;
+    if (pthread_create(&other, NULL, run_slope, &first))
+        abort();
+    run_slope(&second);
+    pthread_join(other, NULL);
+    ok &= same(k->level, "difference of a program in two threads", OUTPUTS * n, out, want);
+#endif
+    free(x), free(h), free(out), free(want);
+    return ok;
+}
+
 static int check_level(const fd_kernels *k)
 {
     uint64_t state = 1;
@@ -196,6 +310,8 @@ static int check_level(const fd_kernels *k)
             ok &= check_combine(k, &state, m, n, (int)m - 1);
     for (size_t lanes = 0; lanes <= N; lanes++)
         ok &= check_control(k, &state, lanes, 1 + lanes % 3, lanes / 3 % 2);
+    for (size_t n = 0; n <= N; n++)
+        ok &= check_program(k, &state, n);
     return ok;
 }
 
@@ -203,6 +319,9 @@ int main(int argc, char **argv)
 {
     static const char *const names[] = {"baseline", "v3", "v4"};
     int checked = 0, failed = 0;
+#ifdef FD_PLANT
+    fault = argc > 2 ? argv[2] : "";
+#endif
     if (fd_select("v5") || fd_select("")) {
         puts("FAIL fd_select accepts a name that is no level");
         failed++;

@@ -88,7 +88,6 @@ WRONG_OPTIONS = [
     ({"engine": "fast"}, ValueError, ["engine", "'fast'", "'auto'", "'python'", "'vectorized'"]),
     ({"engine": None}, ValueError, ["engine", "None"]),
     ({"engine": "native"}, ValueError, ["engine='native'"]),
-    ({"engine": "traced"}, ValueError, ["engine='traced'"]),
     ({"engine": "vectorized"}, ValueError, ["engine='vectorized'"]),
     ({"threads": 0}, ValueError, ["threads", "0", "at least 1"]),
     ({"threads": -1}, ValueError, ["threads", "-1"]),

@@ -7,6 +7,7 @@ from .config import show_config
 from .operators import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 
 __all__ = [
+    "NativeFunction",
     "Result",
     "__version__",
     "derivative",
@@ -18,13 +19,25 @@ __all__ = [
     "mixed_partial",
     "partials",
     "show_config",
+    "trace",
 ]
 
 __version__: str
 
-if not TYPE_CHECKING:
+if TYPE_CHECKING:
+    from .functions.native import NativeFunction
+    from .functions.recording import trace
+else:
 
     def __getattr__(name):
+        if name == "trace":  # recording is no part of most sessions
+            from .functions.recording import trace
+
+            return trace
+        if name == "NativeFunction":
+            from .functions.native import NativeFunction
+
+            return NativeFunction
         if name == "__version__":  # on demand: looking it up costs more than the rest of the import
             from importlib.metadata import version
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
+from .functions import is_native
 from .stencils import METHODS
 
 Bounds = tuple[ArrayLike, ArrayLike]
@@ -26,6 +27,8 @@ class Options(NamedTuple):
     accuracy: int | None
     richardson: int | None
     full_output: bool
+    engine: str
+    threads: int | None
 
 
 def options(
@@ -49,7 +52,7 @@ def options(
         n, accuracy, richardson = _checked(*choice)
     except TypeError:  # something that cannot be a key: check it for its message
         n, accuracy, richardson = _checked.__wrapped__(*choice)
-    return Options(method, _step(h), n, accuracy, richardson, bool(full_output))
+    return Options(method, _step(h), n, accuracy, richardson, bool(full_output), engine, threads)
 
 
 @lru_cache(maxsize=256, typed=True)
@@ -67,9 +70,10 @@ def _checked(
         )
     if engine not in _ENGINES:
         raise ValueError(f"engine must be one of {', '.join(map(repr, _ENGINES))}, got {engine!r}")
-    if engine in ("traced", "native") or (engine == "vectorized") > vectorized:
-        hint = "; it needs vectorized=True" if engine == "vectorized" else "; this version calls f from Python"
-        raise ValueError(f"engine={engine!r} cannot run this function{hint}")
+    if engine == "vectorized" and not vectorized:
+        raise ValueError("engine='vectorized' cannot run this function; it needs vectorized=True")
+    if engine in ("traced", "native") and method == "complex":
+        raise ValueError(f"method='complex' calls f with complex numbers, which engine={engine!r} does not have")
     return n, accuracy, richardson
 
 
@@ -100,8 +104,9 @@ def whole(name: str, value: Any, least: int, most: int | None) -> int:
     return int(value)
 
 
-def real(name: str, value: ArrayLike) -> NDArray[float64]:
-    """The argument as a new C-ordered float64 array of its own shape; whole numbers become floats."""
+def real(name: str, value: ArrayLike, copy: bool = True) -> NDArray[float64]:
+    """The argument as a C-ordered float64 array of its own shape, a new one if not `copy` is False; whole numbers
+    become floats."""
     if type(value) is float:
         return np.asarray(value)
     try:
@@ -112,11 +117,11 @@ def real(name: str, value: ArrayLike) -> NDArray[float64]:
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be a number or an array of numbers, got dtype {array.dtype}")
-    return array.astype(float64, order="C")
+    return array.astype(float64, order="C", copy=copy)
 
 
 def check_callable(f: Any) -> None:
-    if not callable(f):
+    if not callable(f) and not is_native(f):
         raise TypeError(f"f must be callable, got {type(f).__name__}")
 
 

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import steps
 from .arguments import Bounds, Options, broadcast, check_callable, real, room
-from .differences import Estimates, Lanes, complex_step, estimate, one_round
-from .functions import Directions, Function, PointFunction, VectorizedFunction
+from .differences import Estimates, Lanes, complex_step, differences, estimate, one_round, shortcut
+from .functions import Choice, Directions, Function
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,10 @@ class Result:
     converged : bool or ndarray of bool
         Whether the error is as small as f's noise allows. With a given step: whether a stencil of higher order agrees.
     engine : str
-        How f was called: "python", or "vectorized" for many points at once.
+        How f was called: "python"; "vectorized" for many points at once; "traced", NumPy code that was recorded and
+        replayed in C; "native", a C function.
     reason : str
-        Why some elements did not converge; empty when all did.
+        Why f could not be recorded, where that was tried, and why some elements did not converge.
     """
 
     value: Any
@@ -57,6 +58,11 @@ def room_along(space: NDArray[float64], moves: NDArray[float64]) -> NDArray[floa
     return np.stack([np.where(still, top, r).min(axis=-1, initial=top) for r in (forward, backward)])
 
 
+def choice(f: Callable[..., Any], args: Sequence[Any], checked: Options) -> Choice:
+    engine = "python" if checked.method == "complex" and checked.engine == "auto" else checked.engine
+    return Choice(f, args, engine, checked.threads, 2 if checked.h is not None else 6)
+
+
 class Points:
     """f and a batch of points (..., d)."""
 
@@ -68,12 +74,14 @@ class Points:
         bounds: Bounds | None,
         vectorized: bool,
         scalar_valued: bool,
+        checked: Options,
     ) -> None:
         check_callable(f)
+        self.choice = choice(f, args, checked)
         self.x = real("x", x)
         if self.x.ndim == 0:
             raise ValueError("x must have the point along its last axis, got a scalar; derivative takes scalars")
-        self.f, self.args, self.vectorized, self.scalar_valued = f, args, vectorized, scalar_valued
+        self.vectorized, self.scalar_valued = vectorized, scalar_valued
         self.batch, self.d = self.x.shape[:-1], self.x.shape[-1]
         self.points = self.x.reshape(-1, self.d) if self.x.size else np.zeros((int(np.prod(self.batch)), self.d))
         self._bounds = bounds
@@ -86,8 +94,12 @@ class Points:
         return np.stack([r.reshape(self.points.shape) for r in room(self._bounds, self.x)])
 
     def function(self, directions: Directions) -> Function:
-        kind = VectorizedFunction if self.vectorized else PointFunction
-        return kind(self.f, self.args, self.points, directions, self.scalar_valued)
+        return self.choice.of_points(self.points, directions, self.vectorized, self.scalar_valued)
+
+    @property
+    def free(self) -> bool:
+        """Without bounds."""
+        return self._bounds is None
 
     def axes(self) -> Directions:
         return Directions(self.d)
@@ -171,10 +183,15 @@ class Total:
     def __init__(self, checked: Options) -> None:
         self.checked = checked
         self.nfev = 0
-        self.engine = "python"
+        self.engine, self.engine_reason = "python", ""
         self.statuses: set[int] = set()
         self.converged: NDArray[np.bool_] | None = None
         self.seed: Any = None  # the first value of f, where it is known already
+
+    def begin(self, function: Function | None) -> None:
+        """Count what it took to find out that this is the function."""
+        if function:
+            self.nfev, self.engine_reason = self.nfev + function.nfev, function.reason
 
     def quick(self, run: Callable[[], Any], shape: tuple[int, ...]) -> Any:
         """The result of a small problem, or None where the engine has to take over."""
@@ -186,18 +203,26 @@ class Total:
         if type(found) is not tuple:
             self.seed = found
             return None
-        value, error, k, status, self.nfev = found
+        value, error, k, status, nfev = found
+        self.nfev += nfev
         if not self.checked.full_output:
             return value if not shape and type(value) is float64 else value.reshape(shape)[()]
         self.merge(np.asarray(status))
         return self.result(np.asarray(value), np.asarray(error), np.exp2(k), shape)
 
-    def solve(self, function: Function, lanes: Lanes, h: NDArray[float64] | None) -> Estimates:
+    def solve(
+        self, function: Function, lanes: Lanes | Callable[[], Lanes], h: NDArray[float64] | None, free: bool = False
+    ) -> Estimates:
+        """`free` says that there are no bounds. Lanes that are to be made on demand may not be needed."""
         c = self.checked
         if self.seed is not None:
             function.seed(self.seed.value)
             self.seed = None
         with np.errstate(all="ignore"):  # f is called where nobody asked for it; what is not finite is reported
+            if function.engine in ("traced", "native") and free and c.h is not None and not c.full_output:
+                plain = steps.plain(c.n, c.method, c.accuracy, c.richardson)
+                return shortcut(function, lanes, plain, h)
+            lanes = lanes() if callable(lanes) else lanes
             if c.method == "complex":
                 found = complex_step(function, lanes, h, c.full_output)
             elif c.h is None:
@@ -206,8 +231,24 @@ class Total:
                 plain = steps.plain(c.n, c.method, c.accuracy, c.richardson)
                 found = one_round(function, lanes, plain, h, c.full_output)
         self.nfev += function.nfev
-        self.engine = function.engine
+        self.engine, self.engine_reason = function.engine, function.reason
         return found
+
+    def partials(self, chosen: Choice, points: Sequence[NDArray[float64]]) -> tuple[Any, ...] | None:
+        """Plain differences in each argument at once, where there is something to gain by that."""
+        c = self.checked
+        if c.h is None or c.full_output or c.method == "complex":
+            return None
+        function = chosen.partials(points)
+        if function is None:
+            return None
+        shape = np.broadcast_shapes(*(x.shape for x in points))
+        h = None
+        if isinstance(c.h, np.ndarray):
+            every = broadcast("h", c.h, shape).reshape(-1, 1)
+            h = np.broadcast_to(every, (every.size, len(points)))
+        value = differences(function, steps.plain(c.n, c.method, c.accuracy, c.richardson), h)
+        return tuple(value[:, j, 0].reshape(shape)[()] for j in range(len(points)))
 
     def merge(self, status: NDArray[intp]) -> None:
         if not self.checked.full_output:
@@ -223,10 +264,10 @@ class Total:
         if not self.checked.full_output:
             return shaped[()]
         assert self.converged is not None
-        reasons = [steps.REASONS[status] for status in sorted(self.statuses) if steps.REASONS[status]]
+        reasons = [self.engine_reason, *(steps.REASONS[status] for status in sorted(self.statuses))]
         return Result(
             shaped[()], error.reshape(shape)[()], step.reshape(shape)[()], self.nfev,
-            self.converged.reshape(shape)[()], self.engine, "; ".join(reasons),
+            self.converged.reshape(shape)[()], self.engine, "; ".join(filter(None, reasons)),
         )  # fmt: skip
 
     def spread(self, found: Estimates, batch: tuple[int, ...], shape: tuple[int, ...], last: tuple[int, ...]) -> Any:
@@ -239,6 +280,8 @@ class Total:
             a = a if a.shape[1] == outputs else np.broadcast_to(a[:, :1], (a.shape[0], outputs))
             return np.ascontiguousarray(a.reshape(points, count, outputs).swapaxes(1, 2)).reshape(-1)
 
+        if not self.checked.full_output:
+            return arranged(found.value).reshape((*batch, *shape, *last))[()]
         self.merge(arranged(found.status))
         step = arranged(found.step)
         return self.result(arranged(found.value), arranged(found.error), step, (*batch, *shape, *last))

@@ -11,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import small, steps
 from .arguments import MAX_N, Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
-from .assembly import Points, Quadratic, Total, room_along
+from .assembly import Points, Quadratic, Total, choice, room_along
 from .differences import Estimates, Lanes
-from .functions import Directions, Elementwise
+from .functions import Choice, Directions
 
 
 def derivative(
@@ -62,10 +62,13 @@ def derivative(
     bounds : (lo, hi), optional
         f is never called outside ``lo <= x <= hi``. Each broadcasts with x; infinity means no bound. Stencils turn to
         one side where they must.
-    engine : {"auto", "python"}, optional
-        Who calls f. "auto" takes what fits; `Result.engine` tells what ran.
+    engine : {"auto", "python", "traced", "native"}, optional
+        Who calls f. "auto" takes what fits: a C function is called from C; NumPy code is recorded once and replayed in
+        C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
+        records; "traced" insists, and raises with the reason; `Result.engine` and `Result.reason` tell what ran.
     threads : int, optional
-        Threads for work that does not run Python code. f itself is called from the calling thread.
+        Threads for work that does not run Python code: recorded and C functions. None takes all processors that this
+        process may use, where the call is large. A Python f is called from the calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
 
@@ -140,13 +143,13 @@ def derivative(
     """
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
-    points = real("x", x)
+    points = real("x", x, copy=False)
     total = Total(checked)
-    if points.ndim == 0 and bounds is None and small.applies(checked):
+    if points.ndim == 0 and bounds is None and small.applies(checked, f):
         quick = total.quick(lambda: small.derivative(f, points, checked, args), ())
         if quick is not None:
             return quick
-    return _elementwise(f, [points], 0, total, args, bounds)
+    return _elementwise(choice(f, args, checked), [points], 0, total, bounds)
 
 
 def partials(
@@ -213,8 +216,13 @@ def partials(
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
     points = _arguments(xs)
+    chosen = choice(f, args, checked)
+    if bounds is None and len(points) > 1:
+        together = Total(checked).partials(chosen, points)
+        if together is not None:
+            return together
     return tuple(
-        _elementwise(f, points, j, Total(checked), args, _bounds_of(bounds, j, len(points))) for j in range(len(points))
+        _elementwise(chosen, points, j, Total(checked), _bounds_of(bounds, j, len(points))) for j in range(len(points))
     )
 
 
@@ -303,18 +311,18 @@ def mixed_partial(
     limits = [_bounds_of(bounds, j, len(points)) for j in range(len(points))]
     if np.count_nonzero(orders) == 1:
         j = int(np.argmax(orders))
-        return _elementwise(f, points, j, Total(checked), args, limits[j])
+        return _elementwise(choice(f, args, checked), points, j, Total(checked), limits[j])
     if method == "complex":
         raise ValueError("method='complex' gives first derivatives; mixed_partial takes differences")
     x = np.stack([np.broadcast_to(p, shape).reshape(-1) for p in points], axis=-1)
     space = np.stack(
         [np.stack([np.broadcast_to(r, shape).reshape(-1) for r in room(b, p)]) for b, p in zip(limits, points)], axis=-1
     )
-    total = Total(checked)
+    total, chosen = Total(checked), choice(f, args, checked)
 
     def along(moves: NDArray[float64], lanes: Lanes, h: NDArray[float64] | None) -> Estimates:
-        function = Elementwise(f, args, points, list(np.moveaxis(moves, -1, 0)))
-        return total.solve(function, lanes, h)
+        function = chosen.elementwise(points, list(np.moveaxis(moves, -1, 0)))
+        return total.solve(function, lanes, h, bounds is None)
 
     # The step at which each argument alone shows its derivative is the length of that side of the directions.
     length = np.ones(x.shape)
@@ -403,10 +411,13 @@ def gradient(
         one side where they must, for each variable by itself.
     vectorized : bool, optional
         f takes many points at once. It is called with as many as fit a few megabytes.
-    engine : {"auto", "python", "vectorized"}, optional
-        Who calls f. "auto" takes what fits; `Result.engine` tells what ran.
+    engine : {"auto", "python", "vectorized", "traced", "native"}, optional
+        Who calls f. "auto" takes what fits: a C function is called from C; NumPy code is recorded once and replayed in
+        C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
+        records; "traced" insists, and raises with the reason; `Result.engine` and `Result.reason` tell what ran.
     threads : int, optional
-        Threads for work that does not run Python code. f itself is called from the calling thread.
+        Threads for work that does not run Python code: recorded and C functions. None takes all processors that this
+        process may use, where the call is large. A Python f is called from the calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
 
@@ -452,13 +463,20 @@ def gradient(
            [1.682942, 0.540302]])
     """
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
-    at = Points(f, x, args, bounds, vectorized, scalar_valued=True)
+    at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)
-    if not vectorized and bounds is None and small.applies(checked):
+    function = at.function(at.axes()) if at.choice.may_replay(*at.points.shape, vectorized) else None
+    if (
+        not vectorized
+        and bounds is None
+        and small.applies(checked, f)
+        and (not function or function.engine == "python")
+    ):
+        total.begin(function)
         quick = total.quick(lambda: small.gradient(f, at.points, checked, args), at.x.shape)
         if quick is not None:
             return quick
-    found = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
+    found = total.solve(function or at.function(at.axes()), at.lanes_along_axes, at.step(checked), at.free)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], at.x.shape)
 
@@ -532,10 +550,10 @@ def jacobian(
     (7, 3, 3, 3)
     """
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
-    at = Points(f, x, args, bounds, vectorized, scalar_valued=False)
+    at = Points(f, x, args, bounds, vectorized, scalar_valued=False, checked=checked)
     total = Total(checked)
     function = at.function(at.axes())
-    found = total.solve(function, at.lanes_along_axes(), at.step(checked))
+    found = total.solve(function, at.lanes_along_axes, at.step(checked), at.free)
     return total.spread(found, at.batch, function.shape or (), (at.d,))
 
 
@@ -610,11 +628,11 @@ def jvp(
     999000.000000
     """
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
-    at = Points(f, x, args, bounds, vectorized, scalar_valued=False)
+    at = Points(f, x, args, bounds, vectorized, scalar_valued=False, checked=checked)
     total = Total(checked)
     vectors = at.vectors("v", v)
     function = at.function(Directions(1, np.arange(at.d)[None], vectors[:, None]))
-    found = total.solve(function, at.lanes_along(vectors), at.step_along(checked))
+    found = total.solve(function, at.lanes_along(vectors), at.step_along(checked), at.free)
     return total.spread(found, at.batch, function.shape or (), ())
 
 
@@ -687,10 +705,10 @@ def hessian(
      [19.7847 13.1898]]
     """
     checked = _second_order(method, h, accuracy, richardson, args, engine, threads, full_output, vectorized)
-    at = Points(f, x, args, bounds, vectorized, scalar_valued=True)
+    at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)
     b, d = at.points.shape
-    axes = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
+    axes = total.solve(at.function(at.axes()), at.lanes_along_axes, at.step(checked), at.free)
     own = Quadratic.of(axes, b, d)
     length = total.own_lengths(axes, at)
     i, j = np.triu_indices(d, 1)
@@ -698,7 +716,7 @@ def hessian(
     pairs = Directions(len(i), np.stack((i, j), axis=-1), sides)
     space = np.stack((at.space[..., i], at.space[..., j]), axis=-1)
     both = Quadratic.of(
-        total.solve(at.function(pairs), total.balanced(room_along(space, sides).reshape(2, -1)), total.unit_step(b * len(i))),
+        total.solve(at.function(pairs), total.balanced(room_along(space, sides).reshape(2, -1)), total.unit_step(b * len(i)), at.free),
         b, len(i),
     )  # fmt: skip
     with np.errstate(all="ignore"):
@@ -781,21 +799,23 @@ def hvp(
     array([59.354 , 46.1642])
     """
     checked = _second_order(method, h, accuracy, richardson, args, engine, threads, full_output, vectorized)
-    at = Points(f, x, args, bounds, vectorized, scalar_valued=True)
+    at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)
     vectors = at.vectors("v", v)
     b, d = at.points.shape
-    axes = total.solve(at.function(at.axes()), at.lanes_along_axes(), at.step(checked))
+    axes = total.solve(at.function(at.axes()), at.lanes_along_axes, at.step(checked), at.free)
     own = Quadratic.of(axes, b, d)
     length = total.own_lengths(axes, at)
     lanes = at.lanes_along(vectors)
-    line = total.solve(at.function(Directions(1, np.arange(d)[None], vectors[:, None])), lanes, at.step_along(checked))
+    line = total.solve(
+        at.function(Directions(1, np.arange(d)[None], vectors[:, None])), lanes, at.step_along(checked), at.free
+    )
     far = total.line_lengths(line, lanes, at)
     moves = np.repeat((far[:, None] * vectors)[:, None], d, axis=1)
     moves[:, np.arange(d), np.arange(d)] += length
     lanes = total.balanced(room_along(at.space[:, :, None], moves).reshape(2, -1))
     function = at.function(Directions(d, np.broadcast_to(np.arange(d), (d, d)), moves))
-    both = Quadratic.of(total.solve(function, lanes, total.unit_step(b * d)), b, d)
+    both = Quadratic.of(total.solve(function, lanes, total.unit_step(b * d), at.free), b, d)
     along = Quadratic.of(line, b, 1).times(far[:, None] ** 2)
     with np.errstate(all="ignore"):
         found = both.minus(own.times(length**2), along).times(0.5 / (length * far[:, None]))
@@ -809,7 +829,7 @@ def hvp(
 def _arguments(xs: Sequence[ArrayLike]) -> list[NDArray[float64]]:
     if not xs:
         raise TypeError("at least one argument of f is needed after f")
-    points = [real(f"argument {j + 1}", x) for j, x in enumerate(xs)]
+    points = [real(f"argument {j + 1}", x, copy=False) for j, x in enumerate(xs)]
     try:
         np.broadcast_shapes(*(x.shape for x in points))
     except ValueError:
@@ -839,17 +859,11 @@ def _second_order(method: str, h: Step, accuracy: int | None, richardson: int | 
 
 
 def _elementwise(
-    f: Callable[..., Any],
-    points: Sequence[NDArray[float64]],
-    j: int,
-    total: "Total",
-    args: Sequence[Any],
-    bounds: Bounds | None,
+    chosen: Choice, points: Sequence[NDArray[float64]], j: int, total: "Total", bounds: Bounds | None
 ) -> Any:
-    """The derivative of elementwise f in its j-th argument."""
+    """The derivative of an elementwise function in its j-th argument."""
     checked = total.checked
-    function = Elementwise(f, args, points, [float(i == j) for i in range(len(points))])
-    shape = function.full_shape
+    shape = np.broadcast_shapes(*(x.shape for x in points))
     x = np.broadcast_to(points[j], shape).reshape(-1)
     space = None
     if bounds is not None:
@@ -857,6 +871,7 @@ def _elementwise(
     h = None
     if isinstance(checked.h, np.ndarray):
         h = broadcast("h", checked.h, shape).reshape(-1)
-    found = total.solve(function, Lanes(np.abs(x), space), h)
+    function = chosen.elementwise(points, [float(i == j) for i in range(len(points))])
+    found = total.solve(function, lambda: Lanes(np.abs(x), space), h, bounds is None)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], shape)

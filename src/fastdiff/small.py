@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from . import steps
 from .arguments import Options
 from .differences import textbook
+from .functions import is_native
 from .kernels import backend
 from .stencils import rounded
 
@@ -40,7 +41,9 @@ def _quotient(method: str, accuracy: int | None, richardson: int | None) -> tupl
     return np.array(rounded(offsets)), weights, denominator, thumb
 
 
-def applies(checked: Options) -> bool:
+def applies(checked: Options, f: Any) -> bool:
+    if checked.engine in ("traced", "native") or (is_native(f) and checked.engine != "python"):
+        return False
     return backend.NAME == "compiled" and checked.method != "complex" and (checked.h is None or not checked.full_output)
 
 

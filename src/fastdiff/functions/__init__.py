@@ -5,8 +5,7 @@ Nothing outside this package knows how f is called.
 """
 
 from .base import Function, Sampled
-from .elementwise import Elementwise
-from .point import Directions, PointFunction
-from .vectorized import VectorizedFunction
+from .choice import Choice, is_native
+from .point import Directions
 
-__all__ = ["Directions", "Elementwise", "Function", "PointFunction", "Sampled", "VectorizedFunction"]
+__all__ = ["Choice", "Directions", "Function", "Sampled", "is_native"]

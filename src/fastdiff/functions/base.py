@@ -54,6 +54,18 @@ class Function(ABC):
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
         """f at point + step * direction, one step a lane. Complex steps give the raw complex values."""
 
+    @property
+    def along_axes(self) -> bool:
+        """Whether each lane moves one number, by one for each unit of its parameter."""
+        return False
+
+    def difference(
+        self, offsets: NDArray[float64], weights: NDArray[float64], divisor: float, n: int, h: NDArray[float64] | float
+    ) -> Sampled:
+        """sum(weights * samples) / (divisor * h**n) of every lane, nan where it is not finite, by kinds of function that
+        have a faster way than to sample. h is (lanes,), or along axes a number: the rule of thumb at scale one."""
+        raise NotImplementedError
+
     def read(self, value: NDArray[Any], count: int) -> Sampled:
         """Values of `count` lanes as float64 (count, outputs)."""
         is_complex = value.dtype.kind == "c"

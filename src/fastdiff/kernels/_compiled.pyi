@@ -77,3 +77,34 @@ def quotients(
 class Value:
     value: Any
     def __init__(self, value: Any) -> None: ...
+
+def bind_loops(loops: list[Any]) -> Any: ...
+def evaluate(tape: Any, inputs: list[NDArray[float64]], lo: int, hi: int, tile: int, out: NDArray[float64]) -> None: ...
+def samples(
+    tape: Any,
+    inputs: list[NDArray[float64]],
+    h: NDArray[float64],
+    direction: NDArray[float64] | None,
+    variant: int,
+    offsets: NDArray[float64],
+    lo: int,
+    hi: int,
+    out: NDArray[float64],
+) -> None: ...
+def difference(
+    tape: Any,
+    inputs: list[NDArray[float64]],
+    h: NDArray[float64] | None,
+    unit: float,
+    direction: NDArray[float64] | None,
+    offsets: NDArray[float64],
+    weights: NDArray[float64],
+    divisor: float,
+    n: int,
+    first: int,
+    last: int,
+    lo: int,
+    hi: int,
+    tile: int,
+    out: NDArray[float64],
+) -> None: ...

@@ -1,4 +1,4 @@
-# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+# cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True, auto_pickle=False
 """Binds csrc: turns arrays into pointers, releases the GIL, calls C.
 
 No numerics and no checks here. Arguments are C-contiguous float64 arrays of the lengths that csrc/fastdiff.h states.
@@ -11,6 +11,8 @@ cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check
 from cpython.long cimport PyLong_Check
 from libc.math cimport fabs, frexp, isfinite, ldexp
+from libc.stdint cimport int64_t, intptr_t
+from libc.stdlib cimport free, malloc
 
 cnp.import_array()
 
@@ -18,6 +20,12 @@ cdef object FLOAT64 = cnp.PyArray_DescrFromType(cnp.NPY_FLOAT64)
 
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, object dtype, object base)
+
+cdef extern from "<fenv.h>" nogil:
+    ctypedef int fexcept_t
+    int fegetexceptflag(fexcept_t *flags, int which)
+    int fesetexceptflag(const fexcept_t *flags, int which)
+    int FE_ALL_EXCEPT
 
 cdef extern from "fastdiff.h" nogil:
     ctypedef struct fd_stencil_kernels:
@@ -32,10 +40,56 @@ cdef extern from "fastdiff.h" nogil:
                         size_t outputs) noexcept nogil
         size_t (*next_round)(const double *state, const double *k_least, double close, double *k, unsigned char *kind,
                              ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs) noexcept nogil
+    ctypedef void (*fd_loop_function)(char **, const intptr_t *, const intptr_t *, void *) noexcept nogil
+    ctypedef struct fd_loop:
+        fd_loop_function function
+        void *data
+    ctypedef struct fd_space:
+        char *base
+        intptr_t pitch, step
+    int FD_SCALARS, FD_DOUBLES, FD_BOOLS, FD_INPUTS
+    ctypedef struct fd_input:
+        const char *data
+        intptr_t lane, element
+        int64_t elements, row
+    ctypedef struct fd_program:
+        const int64_t *code
+        size_t instructions
+        const fd_loop *loops
+        const double *matrices
+        size_t inputs, outputs
+        const int64_t *output
+        size_t constants
+        const int64_t *constant
+        const int64_t *variant
+        const int64_t *words
+    ctypedef struct fd_steps:
+        const char *h
+        intptr_t h_lane, h_variant
+        double unit
+        const char *direction
+        intptr_t direction_lane, direction_variant, direction_element
+    ctypedef struct fd_quotient:
+        size_t nodes
+        const double *offsets
+        const double *weights
+        double divisor
+        int n
+    ctypedef struct fd_program_kernels:
+        fd_loop_function where, copy, power, number, truth, native
+        void (*begin)(const fd_program *, const fd_input *, fd_space *, size_t lo, size_t n) noexcept nogil
+        void (*sample)(const fd_program *, const fd_space *, size_t variant, const fd_steps *, double t, size_t lo,
+                       size_t n, double *out) noexcept nogil
+        void (*difference)(const fd_program *, const fd_space *, const fd_steps *, const fd_quotient *, size_t first,
+                           size_t last, size_t lo, size_t n, double *work, char *out, intptr_t out_lane,
+                           intptr_t out_variant, intptr_t out_output) noexcept nogil
+        void (*outputs)(const fd_program *, const fd_space *, size_t n, char *out, intptr_t out_lane,
+                        intptr_t out_output) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
         const fd_control_kernels *control
+        const fd_program_kernels *program
     ctypedef struct fd_build_info:
         const char *compiler
         const char *target
@@ -343,3 +397,156 @@ cdef double sample(f, tuple args, cnp.ndarray point, Py_ssize_t i, double x) exc
     if not PyFloat_Check(value) and not PyLong_Check(value) and getattr(value, "ndim", 0) != 0:
         raise ValueError(f"f returned shape {value.shape} at one point, but () at the first")
     return PyFloat_AsDouble(value)
+# --- recorded programs ---
+
+
+def bind_loops(list loops not None):
+    """Addresses of inner loops, for `Tape.bound`: each is (ufunc, number of its loop), the name of one of our own, or a
+    native function."""
+    bound = cnp.PyArray_EMPTY(2, [len(loops), 2], cnp.NPY_INTP, 0)
+    cdef intptr_t *p = <intptr_t *> cnp.PyArray_DATA(bound)
+    cdef cnp.ufunc u
+    cdef int number
+    for i, loop in enumerate(loops):
+        if isinstance(loop, str):
+            p[2 * i] = <intptr_t> {
+                "where": <intptr_t> K.program.where,
+                "copy": <intptr_t> K.program.copy,
+                "power": <intptr_t> K.program.power,
+                "number": <intptr_t> K.program.number,
+                "truth": <intptr_t> K.program.truth,
+            }[loop]
+            p[2 * i + 1] = 0
+        elif not isinstance(loop, tuple):
+            p[2 * i] = <intptr_t> K.program.native
+            p[2 * i + 1] = <intptr_t> cnp.PyArray_DATA(<cnp.ndarray> loop.words)
+        else:
+            u = loop[0]
+            number = loop[1]
+            p[2 * i] = <intptr_t> u.functions[number]
+            p[2 * i + 1] = <intptr_t> (NULL if u.data is NULL else u.data[number])
+    return bound
+
+
+cdef class _Replay:
+    """Pointers to a tape, its inputs and room for one tile; lives for one call in one thread."""
+
+    cdef fd_program program
+    cdef fd_input *inputs
+    cdef fd_space *spaces
+    cdef fd_steps steps
+    cdef object alive
+
+    def __cinit__(self, tape, list inputs, h, direction, size_t tile):
+        cdef cnp.ndarray a
+        cdef size_t i, count = len(inputs)
+        self.inputs = <fd_input *> malloc(max(count, 1) * sizeof(fd_input))
+        self.spaces = <fd_space *> malloc((FD_INPUTS + count) * sizeof(fd_space))
+        if self.inputs is NULL or self.spaces is NULL:
+            raise MemoryError
+        room = cnp.PyArray_EMPTY(1, [tile * (8 * <size_t> tape.doubles + <size_t> tape.bools) + 64], cnp.NPY_BYTE, 0)
+        self.alive = (tape, inputs, h, direction, room)
+        self.program.code = <const int64_t *> words(tape.code)
+        self.program.instructions = tape.instructions
+        self.program.loops = <const fd_loop *> cnp.PyArray_DATA(<cnp.ndarray> tape.bound)
+        self.program.matrices = <const double *> cnp.PyArray_DATA(<cnp.ndarray> tape.matrices)
+        self.program.inputs = count
+        self.program.outputs = len(tape.output)
+        self.program.output = words(tape.output)
+        self.program.constants = len(tape.constant)
+        self.program.constant = words(tape.constant)
+        self.program.variant = words(tape.variant)
+        self.program.words = words(tape.words)
+        self.spaces[FD_SCALARS].base = cnp.PyArray_BYTES(<cnp.ndarray> tape.scalars)
+        cdef char *base = cnp.PyArray_BYTES(<cnp.ndarray> room)
+        base += -<intptr_t> base & 63
+        self.spaces[FD_DOUBLES].base = base
+        self.spaces[FD_BOOLS].base = base + 8 * tile * <size_t> tape.doubles
+        for i in range(count):
+            a = inputs[i]
+            self.inputs[i].data = cnp.PyArray_BYTES(a)
+            self.inputs[i].element = cnp.PyArray_STRIDES(a)[0]
+            self.inputs[i].lane = cnp.PyArray_STRIDES(a)[1]
+            self.inputs[i].elements = cnp.PyArray_DIMS(a)[0]
+            self.inputs[i].row = tape.input_row[i]
+        self.steps.h = NULL
+        if h is not None:
+            a = h
+            self.steps.h = cnp.PyArray_BYTES(a)
+            self.steps.h_variant = cnp.PyArray_STRIDES(a)[0]
+            self.steps.h_lane = cnp.PyArray_STRIDES(a)[1]
+        self.steps.direction = NULL
+        if direction is not None:
+            a = direction
+            self.steps.direction = cnp.PyArray_BYTES(a)
+            self.steps.direction_variant = cnp.PyArray_STRIDES(a)[0]
+            self.steps.direction_element = cnp.PyArray_STRIDES(a)[1]
+            self.steps.direction_lane = cnp.PyArray_STRIDES(a)[2]
+
+    def __dealloc__(self):
+        free(self.inputs)
+        free(self.spaces)
+
+
+cdef const int64_t *words(object array):
+    return <const int64_t *> cnp.PyArray_DATA(<cnp.ndarray> array)
+
+
+def evaluate(tape, list inputs not None, size_t lo, size_t hi, size_t tile, cnp.ndarray out not None):
+    cdef _Replay r = _Replay(tape, inputs, None, None, min(tile, hi - lo))
+    cdef char *pout = cnp.PyArray_BYTES(out)
+    cdef intptr_t out_output = cnp.PyArray_STRIDES(out)[0], out_lane = cnp.PyArray_STRIDES(out)[1]
+    cdef size_t n
+    cdef fexcept_t flags
+    with nogil:
+        fegetexceptflag(&flags, FE_ALL_EXCEPT)
+        while lo < hi:
+            n = min(tile, hi - lo)
+            K.program.begin(&r.program, r.inputs, r.spaces, lo, n)
+            K.program.outputs(&r.program, r.spaces, n, pout + <intptr_t> lo * out_lane, out_lane, out_output)
+            lo += n
+        fesetexceptflag(&flags, FE_ALL_EXCEPT)
+
+
+def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_t variant,
+            cnp.ndarray offsets not None, size_t lo, size_t hi, cnp.ndarray out not None):
+    cdef size_t n = hi - lo, i, nodes = cnp.PyArray_SIZE(offsets)
+    cdef _Replay r = _Replay(tape, inputs, h, direction, n)
+    cdef const double *t = <const double *> cnp.PyArray_DATA(offsets)
+    cdef double *pout = <double *> cnp.PyArray_DATA(out)
+    cdef fexcept_t flags
+    with nogil:
+        fegetexceptflag(&flags, FE_ALL_EXCEPT)
+        K.program.begin(&r.program, r.inputs, r.spaces, lo, n)
+        for i in range(nodes):
+            K.program.sample(&r.program, r.spaces, variant, &r.steps, t[i], lo, n, pout + i * r.program.outputs * n)
+        fesetexceptflag(&flags, FE_ALL_EXCEPT)
+
+
+def difference(tape, list inputs not None, h, double unit, direction, cnp.ndarray offsets not None,
+               cnp.ndarray weights not None, double divisor, int n, size_t first, size_t last, size_t lo, size_t hi,
+               size_t tile, cnp.ndarray out not None):
+    tile = min(tile, hi - lo)
+    cdef _Replay r = _Replay(tape, inputs, h, direction, tile)
+    cdef fd_quotient q
+    q.nodes = cnp.PyArray_SIZE(offsets)
+    q.offsets = <const double *> cnp.PyArray_DATA(offsets)
+    q.weights = <const double *> cnp.PyArray_DATA(weights)
+    q.divisor = divisor
+    q.n = n
+    r.steps.unit = unit
+    cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [(r.program.outputs + 1) * tile], cnp.NPY_DOUBLE, 0)
+    cdef double *pwork = <double *> cnp.PyArray_DATA(work)
+    cdef char *pout = cnp.PyArray_BYTES(out)
+    cdef cnp.npy_intp *strides = cnp.PyArray_STRIDES(out)
+    cdef size_t count
+    cdef fexcept_t flags
+    with nogil:
+        fegetexceptflag(&flags, FE_ALL_EXCEPT)
+        while lo < hi:
+            count = min(tile, hi - lo)
+            K.program.begin(&r.program, r.inputs, r.spaces, lo, count)
+            K.program.difference(&r.program, r.spaces, &r.steps, &q, first, last, lo, count, pwork, pout, strides[2],
+                                 strides[0], strides[1])
+            lo += count
+        fesetexceptflag(&flags, FE_ALL_EXCEPT)

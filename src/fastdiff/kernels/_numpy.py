@@ -4,6 +4,11 @@ import numpy as np
 from numpy import float64, intp, uint8
 from numpy.typing import NDArray
 
+from ._numpy_program import bind_loops as bind_loops
+from ._numpy_program import difference as difference
+from ._numpy_program import evaluate as evaluate
+from ._numpy_program import samples as samples
+
 NAME = "numpy"
 LEVEL = "numpy"
 LEVELS: tuple[str, ...] = (LEVEL,)

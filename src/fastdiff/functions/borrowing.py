@@ -1,0 +1,78 @@
+"""Python code that is run with other functions in place of some of NumPy's.
+
+`numpy.array`, `numpy.zeros` and the like do not ask their arguments what to do, as ufuncs do. So a function is recorded
+through a copy of it, which shares its code and sees other globals: nothing is changed that anybody else can see.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from types import CellType, CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+_LEFT_ALONE = ("scipy", "numba", "fastdiff", "jax", "math", "cmath")
+
+
+class _Module:
+    """A module with some of its functions replaced."""
+
+    def __init__(self, module: ModuleType, borrower: "Borrower") -> None:
+        self._module, self._borrower = module, borrower
+
+    def __getattr__(self, name: str) -> Any:
+        return self._borrower.replaced(getattr(self._module, name))
+
+
+class Borrower:
+    """Makes copies of functions that call `instead[g]` wherever they name g."""
+
+    def __init__(self, instead: Mapping[Any, Callable[..., Any]]) -> None:
+        self.instead = {id(g): own for g, own in instead.items()}
+        self._copies: dict[int, tuple[Any, Any]] = {}  # with the original, so that its id stays its own
+        self._spaces: dict[int, dict[str, Any]] = {}
+
+    def copy(self, f: Callable[..., Any]) -> Callable[..., Any]:
+        """f, with what it calls replaced as far as it is Python code."""
+        if isinstance(f, FunctionType):
+            return self._function(f)
+        if isinstance(f, MethodType) and isinstance(f.__func__, FunctionType):
+            return MethodType(self._function(f.__func__), f.__self__)
+        if isinstance(f, partial):
+            return partial(self.copy(f.func), *f.args, **f.keywords)
+        call = type(f).__dict__.get("__call__")
+        return MethodType(self._function(call), f) if isinstance(call, FunctionType) else f
+
+    def replaced(self, value: Any) -> Any:
+        own = self.instead.get(id(value))
+        if own is not None:
+            return own
+        if isinstance(value, ModuleType) and value.__name__.split(".")[0] == "numpy":
+            return _Module(value, self)
+        if isinstance(value, FunctionType) and (value.__module__ or "").split(".")[0] not in (*_LEFT_ALONE, "numpy"):
+            return self._function(value)
+        return value
+
+    def _function(self, f: FunctionType) -> FunctionType:
+        found = self._copies.get(id(f))
+        if found is not None:
+            made: FunctionType = found[1]
+            return made
+        space = self._spaces.setdefault(id(f.__globals__), dict(f.__globals__))
+        cells = tuple(CellType() for _ in f.__closure__ or ())
+        made = FunctionType(f.__code__, space, f.__name__, f.__defaults__, cells)
+        made.__kwdefaults__ = f.__kwdefaults__
+        self._copies[id(f)] = f, made
+        for name in _names(f.__code__):
+            if name in f.__globals__:
+                space[name] = self.replaced(f.__globals__[name])
+        for cell, old in zip(cells, f.__closure__ or ()):
+            with suppress(ValueError):  # it was empty
+                cell.cell_contents = self.replaced(old.cell_contents)
+        return made
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names(constant)
