@@ -12,10 +12,12 @@ const fd_build_info fd_build = {
 };
 
 /* One line here for each kernel source; see fd_kernels. */
-#define FD_DECLARE(suffix)                              \
+#define FD_DECLARE(suffix)                               \
     extern const fd_stencil_kernels fd_stencil_##suffix; \
-    extern const fd_control_kernels fd_control_##suffix
-#define FD_TABLE(suffix) {.level = #suffix, .stencil = &fd_stencil_##suffix, .control = &fd_control_##suffix}
+    extern const fd_control_kernels fd_control_##suffix; \
+    extern const fd_grid_kernels fd_grid_##suffix
+#define FD_TABLE(suffix)                                                                             \
+    {.level = #suffix, .stencil = &fd_stencil_##suffix, .control = &fd_control_##suffix, .grid = &fd_grid_##suffix}
 
 FD_DECLARE(baseline);
 static const fd_kernels baseline = FD_TABLE(baseline);

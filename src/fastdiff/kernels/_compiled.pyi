@@ -5,6 +5,8 @@ from numpy import float64, intp
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from ._types import Terms
+
 NAME: str
 LEVEL: str
 LEVELS: tuple[str, ...]
@@ -64,3 +66,5 @@ def quotients(
 class Value:
     value: Any
     def __init__(self, value: Any) -> None: ...
+def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None: ...
+def weights(nodes: NDArray[float64], at: NDArray[float64], n: int, out: NDArray[float64]) -> None: ...

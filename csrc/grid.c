@@ -1,0 +1,114 @@
+/* Grids: stencils slid along the axes of sampled data. Compiled once per level. */
+#include "fastdiff.h"
+
+#include <stdint.h>
+
+#ifdef __GNUC__
+#define FD_INLINE inline __attribute__((always_inline))
+#else
+#define FD_INLINE inline
+#endif
+
+/* Vectors are spelled out because streaming stores need them: a compiler does not make them from a loop. They save
+ * reading the result before it is overwritten, a third of the traffic. */
+#if !defined(__GNUC__)
+/* one by one */
+#elif defined(__AVX512F__)
+#include <immintrin.h>
+#define FD_VECTOR 64
+#define FD_STREAM(p, v) _mm512_stream_si512((void *)(p), (__m512i)(v))
+#elif defined(__AVX__)
+#include <immintrin.h>
+#define FD_VECTOR 32
+#define FD_STREAM(p, v) _mm256_stream_si256((__m256i *)(p), (__m256i)(v))
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#define FD_VECTOR 16
+#define FD_STREAM(p, v) _mm_stream_si128((__m128i *)(p), (__m128i)(v))
+#else
+#define FD_VECTOR 16
+#endif
+#ifdef FD_STREAM
+#define FD_CAN_STREAM 1
+#define FD_FENCE() _mm_sfence()
+#define FD_PREFETCH(p) _mm_prefetch((const char *)(p), _MM_HINT_T0)
+#else
+#define FD_CAN_STREAM 0
+#define FD_STREAM(p, v) ((void)0)
+#define FD_FENCE() ((void)0)
+#define FD_PREFETCH(p) ((void)0)
+#endif
+
+/* Results of a tile: what all its terms touch stays in the second-level cache. */
+#define FD_GRID_TILE 4096
+
+#define REAL double
+#define FD_TYPED(name) name##_f64
+#include "grid_real.h"
+#undef REAL
+#undef FD_TYPED
+
+#define REAL float
+#define FD_TYPED(name) name##_f32
+#include "grid_real.h"
+#undef REAL
+#undef FD_TYPED
+
+/* Fornberg (1988), several points side by side. */
+static void weights(const double *nodes, const double *at, size_t points, size_t n, size_t count, double *out)
+{
+    enum { SIDE = 16 };
+    double c[FD_GRID_POINTS][FD_GRID_ORDER + 1][SIDE];
+    for (size_t begin = 0; begin < count; begin += SIDE) {
+        const size_t side = count - begin < SIDE ? count - begin : SIDE;
+        double x[FD_GRID_POINTS][SIDE], z[SIDE], c1[SIDE], c2[SIDE], c3[SIDE], c4[SIDE], c5[SIDE];
+        for (size_t l = 0; l < SIDE; l++) { /* the rest of the last group repeats its first point */
+            const size_t point = begin + (l < side ? l : 0);
+            z[l] = at[point];
+            for (size_t j = 0; j < points; j++)
+                x[j][l] = nodes[j * count + point];
+            c1[l] = 1.0;
+            c4[l] = x[0][l] - z[l];
+        }
+        for (size_t j = 0; j < points; j++)
+            for (size_t k = 0; k <= n; k++)
+                for (size_t l = 0; l < SIDE; l++)
+                    c[j][k][l] = j == 0 && k == 0;
+        for (size_t i = 1; i < points; i++) {
+            const size_t top = i < n ? i : n;
+            for (size_t l = 0; l < SIDE; l++) {
+                c2[l] = 1.0;
+                c5[l] = c4[l];
+                c4[l] = x[i][l] - z[l];
+            }
+            for (size_t j = 0; j < i; j++) {
+                for (size_t l = 0; l < SIDE; l++) {
+                    c3[l] = x[i][l] - x[j][l];
+                    c2[l] *= c3[l];
+                }
+                if (j == i - 1)
+                    for (size_t k = top + 1; k-- > 0;)
+                        for (size_t l = 0; l < SIDE; l++) {
+                            const double lower = k ? (double)k * c[j][k - 1][l] : 0.0;
+                            c[i][k][l] = c1[l] * (lower - c5[l] * c[j][k][l]) / c2[l];
+                        }
+                for (size_t k = top + 1; k-- > 0;)
+                    for (size_t l = 0; l < SIDE; l++) {
+                        const double lower = k ? (double)k * c[j][k - 1][l] : 0.0;
+                        c[j][k][l] = (c4[l] * c[j][k][l] - lower) / c3[l];
+                    }
+            }
+            for (size_t l = 0; l < SIDE; l++)
+                c1[l] = c2[l];
+        }
+        for (size_t j = 0; j < points; j++)
+            for (size_t l = 0; l < side; l++)
+                out[j * count + begin + l] = c[j][n][l];
+    }
+}
+
+const fd_grid_kernels FD_NAME(fd_grid) = {
+    .sweep_f64 = sweep_f64,
+    .sweep_f32 = sweep_f32,
+    .weights = weights,
+};
