@@ -89,9 +89,11 @@ typedef void fd_grid_sweep(size_t ndim, const size_t *shape, size_t terms, const
 
 typedef struct {
     fd_grid_sweep *sweep_f64, *sweep_f32;
-    /* out[j * count + i]: weight of node j in derivative n at at[i] of the polynomial through nodes[j * count + i],
-     * j < points. Nodes of one point differ. Also good for derivative 0. */
-    void (*weights)(const double *nodes, const double *at, size_t points, size_t n, size_t count, double *out);
+    /* out[j * out_step + i]: weight of node j in derivative n at node `at` of the polynomial through nodes[j * step + i],
+     * j < points; for each i < count. So with step 1 it slides along one row of coordinates. Nodes of one polynomial
+     * differ. `scale` is a power of two that brings their distances near 1: products of many then stay in range. */
+    void (*weights)(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale, size_t count,
+                    double *out, size_t out_step);
 } fd_grid_kernels;
 
 /* All kernels of one level. */

@@ -54,32 +54,47 @@
 #undef REAL
 #undef FD_TYPED
 
-/* Fornberg (1988), several points side by side. */
-static void weights(const double *nodes, const double *at, size_t points, size_t n, size_t count, double *out)
+/* The first derivative by three points in the closed form that is exact for parabolas. */
+static void three_points(const double *nodes, size_t step, size_t at, double scale, size_t count, double *out,
+                         size_t out_step)
 {
-    enum { SIDE = 16 };
+    double *w0 = out, *w1 = out + out_step, *w2 = out + 2 * out_step;
+    for (size_t i = 0; i < count; i++) {
+        const double d1 = (nodes[step + i] - nodes[i]) * scale, d2 = (nodes[2 * step + i] - nodes[step + i]) * scale;
+        const double both = d1 + d2;
+        w0[i] = scale * ((at == 0 ? -(2.0 * d1 + d2) : at == 1 ? -d2 : d2) / (d1 * both));
+        w1[i] = scale * ((at == 0 ? both : at == 1 ? d2 - d1 : -both) / (d1 * d2));
+        w2[i] = scale * ((at == 0 ? -d1 : at == 1 ? d1 : 2.0 * d2 + d1) / (d2 * both));
+    }
+}
+
+/* Fornberg (1988), several points side by side. */
+enum { SIDE = 16 };
+
+static void recursion(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale,
+                                size_t count, double *out, size_t out_step)
+{
     double c[FD_GRID_POINTS][FD_GRID_ORDER + 1][SIDE];
     for (size_t begin = 0; begin < count; begin += SIDE) {
         const size_t side = count - begin < SIDE ? count - begin : SIDE;
-        double x[FD_GRID_POINTS][SIDE], z[SIDE], c1[SIDE], c2[SIDE], c3[SIDE], c4[SIDE], c5[SIDE];
-        for (size_t l = 0; l < SIDE; l++) { /* the rest of the last group repeats its first point */
-            const size_t point = begin + (l < side ? l : 0);
-            z[l] = at[point];
-            for (size_t j = 0; j < points; j++)
-                x[j][l] = nodes[j * count + point];
-            c1[l] = 1.0;
-            c4[l] = x[0][l] - z[l];
-        }
+        double x[FD_GRID_POINTS][SIDE], c1[SIDE], c2[SIDE], c3[SIDE], c4[SIDE], c5[SIDE];
+        for (size_t j = 0; j < points; j++)
+            for (size_t l = 0; l < SIDE; l++) /* the rest of the last group repeats its first polynomial */
+                x[j][l] = nodes[j * step + begin + (l < side ? l : 0)] * scale;
         for (size_t j = 0; j < points; j++)
             for (size_t k = 0; k <= n; k++)
                 for (size_t l = 0; l < SIDE; l++)
                     c[j][k][l] = j == 0 && k == 0;
+        for (size_t l = 0; l < SIDE; l++) {
+            c1[l] = 1.0;
+            c4[l] = x[0][l] - x[at][l];
+        }
         for (size_t i = 1; i < points; i++) {
             const size_t top = i < n ? i : n;
             for (size_t l = 0; l < SIDE; l++) {
                 c2[l] = 1.0;
                 c5[l] = c4[l];
-                c4[l] = x[i][l] - z[l];
+                c4[l] = x[i][l] - x[at][l];
             }
             for (size_t j = 0; j < i; j++) {
                 for (size_t l = 0; l < SIDE; l++) {
@@ -102,9 +117,22 @@ static void weights(const double *nodes, const double *at, size_t points, size_t
                 c1[l] = c2[l];
         }
         for (size_t j = 0; j < points; j++)
-            for (size_t l = 0; l < side; l++)
-                out[j * count + begin + l] = c[j][n][l];
+            for (size_t l = 0; l < side; l++) {
+                double w = c[j][n][l];
+                for (size_t k = 0; k < n; k++)
+                    w *= scale;
+                out[j * out_step + begin + l] = w;
+            }
     }
+}
+
+static void weights(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale, size_t count,
+                    double *out, size_t out_step)
+{
+    if (n == 1 && points == 3)
+        three_points(nodes, step, at, scale, count, out, out_step);
+    else
+        recursion(nodes, step, points, at, n, scale, count, out, out_step);
 }
 
 const fd_grid_kernels FD_NAME(fd_grid) = {

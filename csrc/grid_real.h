@@ -225,74 +225,19 @@ static int FD_TYPED(solid)(size_t ndim, const size_t *len, const ptrdiff_t *stri
     return 1;
 }
 
-/* Special result `which` of a contiguous line. */
-static REAL FD_TYPED(end_of_line)(const fd_grid_rule *rule, size_t which, const REAL *line)
-{
-    REAL s;
-    if (!rule->weights) {
-        const TARGET one = {.out = &s, .so = 1};
-        FD_TYPED(special)(rule, which, &one, line, 1, 1, 1);
-        return s;
-    }
-    const ptrdiff_t *index = rule->index + which * rule->points;
-    const REAL *w = (const REAL *)rule->weights + which * rule->points;
-    s = w[0] * line[index[0]];
-    for (size_t j = 1; j < rule->points; j++)
-        s += w[j] * line[index[j]];
-    return s;
-}
-
-/* Whole long lines along the last dimension, one after the other in memory: in full vectors inside, and what lies
- * between the last full vector of one line and the first of the next is put together before it is stored. */
-static void FD_TYPED(long_lines)(const fd_grid_rule *rule, const TARGET *to, const REAL *a, size_t count)
-{
-    REAL joint[2 * LANES + FD_GRID_POINTS];
-    const size_t n = rule->n, head = rule->head, tail = rule->tail;
-    const size_t phase = (-(uintptr_t)to->out & (sizeof(VEC) - 1)) / sizeof(REAL); /* of the first aligned result */
-    size_t done = 0;
-    for (size_t line = 0; line < count; line += n) {
-        const size_t first = line + head, last = line + n - tail;
-        const size_t low = first <= phase ? phase : phase + (first - phase + LANES - 1) / LANES * LANES;
-        const size_t high = phase + (last - phase) / LANES * LANES;
-        for (size_t k = 0; k < head; k++)
-            joint[line - done + k] = FD_TYPED(end_of_line)(rule, k, a + line);
-        const TARGET before = {.out = joint + (first - done), .so = 1}, after = {.out = joint, .so = 1};
-        FD_TYPED(inside)(rule, head, &before, a + line, 1, 1, low - first, 1, 0);
-        TARGET t = *to;
-        t.out += done;
-        t.from = to->from ? to->from + done : NULL;
-        size_t r = 0;
-        if (done == 0)
-            for (; r < phase; r++)
-                FD_TYPED(put)(&t, r, joint[r]);
-        for (; r < low - done; r += LANES)
-            FD_TYPED(put_vec)(&t, r, AT_VEC(joint));
-        t.out = to->out + low;
-        t.from = to->from ? to->from + low : NULL;
-        FD_TYPED(inside)(rule, low - line, &t, a + line, 1, 1, high - low, 1, 1);
-        FD_TYPED(inside)(rule, high - line, &after, a + line, 1, 1, last - high, 1, 0);
-        for (size_t k = 0; k < tail; k++)
-            joint[last - high + k] = FD_TYPED(end_of_line)(rule, head + k, a + line);
-        done = high;
-    }
-    for (size_t r = done; r < count; r++)
-        FD_TYPED(put)(to, r, joint[r - done]);
-}
-
 /* Whole lines along the last dimension, one after the other in memory: the inner stencil runs through as if they were
  * one line, then the results near the ends of each are replaced. In a tile of its own, so that the result is written
- * once and in full vectors. */
+ * once and in full vectors; while it is, the samples of the next lines are fetched. */
 static void FD_TYPED(lines)(const fd_grid_rule *rule, const TARGET *to, const REAL *a, size_t count)
 {
     REAL scratch[FD_GRID_TILE];
-    const size_t n = rule->n;
+    const size_t n = rule->n, specials = rule->head + rule->tail;
     const TARGET inner = {.out = scratch + rule->head, .so = 1};
-    FD_TYPED(inside)(rule, rule->head, &inner, a, 1, 1, count - rule->head - rule->tail, 1, 1);
-    for (size_t line = 0; line < count; line += n) {
-        for (size_t k = 0; k < rule->head; k++)
-            scratch[line + k] = FD_TYPED(end_of_line)(rule, k, a + line);
-        for (size_t k = 0; k < rule->tail; k++)
-            scratch[line + n - rule->tail + k] = FD_TYPED(end_of_line)(rule, rule->head + k, a + line);
+    FD_TYPED(inside)(rule, rule->head, &inner, a, 1, 1, count - specials, 1, 0);
+    for (size_t k = 0; k < specials; k++) {
+        const size_t i = k < rule->head ? k : n - specials + k;
+        const TARGET ends = {.out = scratch + i, .so = (ptrdiff_t)n};
+        FD_TYPED(special)(rule, k, &ends, a, 1, (ptrdiff_t)n, count / n);
     }
     size_t r = 0;
     for (size_t lead = FD_TYPED(lead)(to, count); r < lead; r++)
@@ -301,6 +246,7 @@ static void FD_TYPED(lines)(const fd_grid_rule *rule, const TARGET *to, const RE
     for (size_t q = 0; q < quarter; q += LANES)
         for (size_t k = 0; k < 4; k++) {
             r = begin + k * quarter + q;
+            FD_PREFETCH(a + r + count);
             FD_TYPED(put_vec)(to, r, AT_VEC(scratch));
         }
     for (r = begin + 4 * quarter; r + LANES <= count; r += LANES)
@@ -336,10 +282,6 @@ static void FD_TYPED(box)(size_t ndim, const size_t *lo, const size_t *len, cons
         size_t all = 1;
         for (size_t d = 0; d < ndim; d++)
             all *= len[d];
-        if (rule->n >= 8 * (LANES + FD_GRID_PAIRS)) {
-            FD_TYPED(long_lines)(rule, &to, a, all);
-            return;
-        }
         /* in groups that stay in the first-level cache together with their samples */
         const size_t group = rule->n * (FD_GRID_TILE / 2 > rule->n ? FD_GRID_TILE / 2 / rule->n : 1);
         for (size_t at = 0; at < all; at += group) {

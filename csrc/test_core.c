@@ -236,6 +236,36 @@ static int check_sweep(const fd_kernels *k, uint64_t *state, size_t outer, size_
     return ok;
 }
 
+/* Weights slide along one row of coordinates; they must differentiate the powers of t at the node. */
+static int check_weights(const fd_kernels *k, uint64_t *state, size_t points, size_t n, size_t count)
+{
+    const size_t at = points / 2;
+    double *x = fill(state, count + points - 1), *w = fill(state, points * count);
+    for (size_t i = 0; i < count + points - 1; i++)
+        x[i] = (double)i + (double)(i * i % 7) / 16;
+    k->grid->weights(x, 1, points, at, n, 0.5, count, w, count);
+    int ok = 1;
+    for (size_t i = 0; i < count; i++)
+        for (size_t power = 0; power < points; power++) {
+            double sum = 0, size = 0, want = power == n;
+            for (size_t j = 0; j < points; j++) {
+                double t = w[j * count + i];
+                for (size_t q = 0; q < power; q++)
+                    t *= x[i + j] - x[i + at];
+                sum += t;
+                size += t < 0 ? -t : t;
+            }
+            for (size_t q = 2; q <= n; q++)
+                want *= (double)q;
+            if (!(sum - want <= 1e-9 * size && want - sum <= 1e-9 * size)) {
+                printf("FAIL weights at level %s: %zu points, derivative %zu, power %zu\n", k->level, points, n, power);
+                ok = 0;
+            }
+        }
+    free(x), free(w);
+    return ok;
+}
+
 static int check_level(const fd_kernels *k)
 {
     uint64_t state = 1;
@@ -247,6 +277,10 @@ static int check_level(const fd_kernels *k)
     for (size_t n = 136; n <= 340; n += 17) /* long lines, at every alignment */
         ok &= check_sweep(k, &state, 5, n, 1, 1) & check_sweep(k, &state, 5, n, 1, 0);
     ok &= check_sweep(k, &state, 2, 10000, 1, 1) & check_sweep(k, &state, 2, 5, 5000, 1);
+    for (size_t points = 2; points <= 12; points++)
+        for (size_t n = 1; n < points && n <= FD_GRID_ORDER; n++)
+            for (size_t count = 1; count <= 33; count += 16)
+                ok &= check_weights(k, &state, points, n, count);
     for (size_t n = 0; n <= N; n++)
         ok &= check_nodes(k, &state, n);
     for (size_t m = 1; m < 8; m++)

@@ -20,7 +20,7 @@ DTYPES = (np.float64, np.float32)
 
 
 def swept(module, jobs, stream, parts):
-    terms = sweeps._terms(jobs, int(np.argmax(jobs[0].out.shape)), 0, max(jobs[0].out.shape))
+    terms = sweeps.terms_of(jobs, int(np.argmax(jobs[0].out.shape)), 0, max(jobs[0].out.shape))
     for part in range(parts):
         module.sweep(terms, stream, part, parts)
     return jobs[-1].out
@@ -41,7 +41,7 @@ def case(module, seed, shape, axis, line, dtype, layout, stream, parts):
 def make_line(samples, n, accuracy, boundary, spaced):
     x = np.cumsum(np.random.default_rng(samples).uniform(0.5, 1.5, samples))
     coordinates = Coordinates(x, None, "x") if spaced == "uneven" else None
-    return Line(samples, n, accuracy, boundary, 0.3, coordinates, float(x[-1] - x[0] + 1))
+    return Line(samples, n, accuracy, boundary, 0.3, coordinates, period=float(x[-1] - x[0] + 1))
 
 
 SHAPES = [
@@ -83,8 +83,9 @@ def results(module):
         for n in range(min(points, 7)):
             nodes = np.cumsum(rng.uniform(0.5, 1.5, (points, 37)), axis=0)
             out = np.empty_like(nodes)
-            module.weights(nodes, nodes[points // 2] + (0.1 if points % 3 else 0), n, out)
-            found.append((f"weights {points} {n}", out))
+            for at in {0, points // 2, points - 1}:
+                module.weights(nodes, at, n, 2.0**-3, out)
+                found.append((f"weights {points} {at} {n}", out.copy()))
     return found
 
 
@@ -163,5 +164,5 @@ def test_weights_against_exact_arithmetic(n):
         stencil = Stencil.on([Fraction(v) - Fraction(x[1]) for v in x], n)
         exact = dict(zip(stencil.offsets, map(float, stencil.rows[-1]), strict=True))
         want = [exact.get(Fraction(v) - Fraction(x[1]), 0.0) for v in x]
-        got = lines.node_weights(x[:, np.newaxis], x[1:2], n)[:, 0]
+        got = lines.node_weights(x[:, np.newaxis], 1, n, 2.0)[:, 0]
         np.testing.assert_allclose(got, want, rtol=1e-11, atol=1e-12 * np.abs(want).max())

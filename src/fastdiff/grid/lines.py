@@ -1,7 +1,8 @@
 """One axis of a grid: where its samples lie, and the weights that make derivatives of them."""
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ MAX_DERIVATIVE = 6
 MAX_ACCURACY = 12
 BOUNDARIES = ("one-sided", "periodic", "trim")
 UNITS = {"W": 604800.0, "D": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
-BLOCK = 4096  # coordinates looked at in one go, so that nothing as long as the axis is allocated
+BLOCK = 1 << 14  # coordinates looked at in one go, so that nothing as long as the axis is allocated
 
 
 @dataclass(frozen=True)
@@ -129,36 +130,15 @@ def central_weights(n: int, accuracy: int, h: float) -> NDArray[float64]:
     return np.array([_scaled(w, n, h) for t, w in zip(stencil.offsets, stencil.rows[-1], strict=True) if t > 0])
 
 
-def node_weights(nodes: NDArray[float64], at: NDArray[float64], n: int) -> NDArray[float64]:
-    """Weights of nodes (points, count) for derivative n at points (count,): Fornberg's recursion.
-
-    The first derivative from three points, at one of them, has the closed form that np.gradient uses as well.
-    """
-    exponent = int(np.frexp(np.abs(np.diff(nodes, axis=0)).min())[1])
-    with np.errstate(all="ignore"):
-        nodes, at = np.ldexp(nodes, -exponent), np.ldexp(at, -exponent)  # exact, and keeps products of gaps in range
-        if n == 1 and len(nodes) == 3:
-            found = _three_points(nodes, at)
-        else:
-            nodes = np.ascontiguousarray(nodes)
-            found = np.empty_like(nodes)
-            backend.weights(nodes, np.ascontiguousarray(at), n, found)
-        found = np.ldexp(found, -n * exponent)
-    if not np.isfinite(found).all():
+def node_weights(
+    nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray[float64] | None = None
+) -> NDArray[float64]:
+    """Weights of nodes (points, count) for derivative n at node `at`; `scale`: see fd_grid_kernels."""
+    out = np.empty(nodes.shape) if out is None else out
+    backend.weights(nodes, at, n, scale, out)
+    if not np.isfinite(out).all():
         raise ValueError(f"spacing is too small or too uneven for derivative {n}: its weights overflow")
-    return found
-
-
-def _three_points(nodes: NDArray[float64], at: NDArray[float64]) -> NDArray[float64]:
-    d1, d2 = nodes[1] - nodes[0], nodes[2] - nodes[1]
-    both = d1 + d2
-    inside = -d2 / (d1 * both), (d2 - d1) / (d1 * d2), d1 / (d2 * both)
-    if np.array_equal(at, nodes[1]):
-        return np.array(inside)
-    left = -(2.0 * d1 + d2) / (d1 * both), both / (d1 * d2), -d1 / (d2 * both)
-    right = d2 / (d1 * both), -both / (d1 * d2), (2.0 * d2 + d1) / (d2 * both)
-    found = np.where(at == nodes[0], left, np.where(at == nodes[2], right, inside))
-    return np.ascontiguousarray(found)
+    return out
 
 
 @dataclass(frozen=True)
@@ -175,9 +155,11 @@ class Line:
     boundary: str
     h: float = 1.0
     coordinates: Coordinates | None = None
+    scale: float = 1.0  # a power of two that brings the least distance of coordinates near 1
     period: float = 0.0
     drop: tuple[int, int] = (0, 0)  # results left out at the two ends of a one-sided line
     sign: float = 1.0  # what the derivative is multiplied with
+    _whole: dict[np.dtype[Any], Rule] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def next_order(self) -> "Line":
         """The line of the same results with two more orders; on a trimmed one it turns sideways where it must."""
@@ -201,7 +183,7 @@ class Line:
         """For each result the sum of the absolute weights: what it makes of errors in the samples."""
         blocks = []
         for begin in range(0, self.results, BLOCK):
-            rule = self.rule(begin, min(begin + BLOCK, self.results))
+            rule = self.rule(begin, min(begin + BLOCK, self.results), np.dtype(float64))
             block = np.full(rule.n, 2 * np.abs(rule.central).sum() * (1 if self.n % 2 else 2))
             if rule.table is not None:
                 block = np.abs(rule.table).sum(axis=0)
@@ -211,41 +193,41 @@ class Line:
             blocks.append(block)
         return np.concatenate(blocks)
 
-    @property
+    @cached_property
     def uniform(self) -> bool:
         return self.coordinates is None
 
-    @property
+    @cached_property
     def points(self) -> int:
         """Samples of a stencil to one side."""
         return self.n + self.accuracy
 
-    @property
+    @cached_property
     def width(self) -> int:
         """Samples of a stencil inside."""
         even = self.accuracy + self.accuracy % 2
         return 2 * ((self.n + 1) // 2 - 1 + even // 2) + 1 if self.uniform else self.n + even
 
-    @property
+    @cached_property
     def reach(self) -> tuple[int, int]:
         """How many samples to the left and to the right the inner stencil takes."""
         return self.width // 2, self.width - 1 - self.width // 2
 
-    @property
+    @cached_property
     def needed(self) -> int:
         """Fewest samples that will do."""
         return self.points if self.boundary == "one-sided" else self.width
 
-    @property
+    @cached_property
     def results(self) -> int:
         return self.samples - self.width + 1 if self.boundary == "trim" else self.samples - sum(self.drop)
 
-    @property
+    @cached_property
     def start(self) -> int:
         """The sample that the first result lies on."""
         return self.reach[0] if self.boundary == "trim" else self.drop[0]
 
-    @property
+    @cached_property
     def bulky(self) -> bool:
         """Whether a rule for the whole axis is better not held at once."""
         return not self.uniform and self.samples > 2 * BLOCK
@@ -260,16 +242,20 @@ class Line:
         high = max(high, self.points) if self.boundary == "one-sided" else high
         return max(low, 0), min(high, self.samples)
 
-    def rule(self, begin: int, end: int, wrap: bool = True) -> Rule:
+    def rule(self, begin: int, end: int, dtype: np.dtype[Any], wrap: bool = True) -> Rule:
         """For results [begin, end). Not `wrap`: samples beyond the ends of a periodic axis will be there."""
-        return _uniform_rule(self, begin, end, wrap) if self.uniform else self._rule(begin, end, wrap)
+        whole = self.uniform and begin == 0 and end == self.results and wrap
+        found = self._whole.get(dtype) if whole else None
+        if found is None:
+            found = self._rule(begin, end, wrap).cast(dtype)
+            if whole:
+                self._whole[dtype] = found
+        return found
 
     def _rule(self, begin: int, end: int, wrap: bool) -> Rule:
         left, right = self.reach
         begin, end = begin + self.start, end + self.start  # as samples from here on
-        none = np.empty((0, 0), np.intp)
         central = central_weights(self.n, self.accuracy + self.accuracy % 2, self.h) if self.uniform else np.empty(0)
-        rows: list[tuple[NDArray[np.intp], NDArray[float64]]] = []
         head = tail = 0
         if self.boundary == "one-sided" or (self.boundary == "periodic" and wrap):
             # points whose inner stencil would leave the axis; where it is that short, the axis is halved
@@ -277,21 +263,20 @@ class Line:
             resume = max(stop, self.samples - right)
             head = max(0, min(stop, end) - begin)
             tail = max(0, end - max(resume, begin))
-            rows = [self._edge(i) for i in (*range(begin, begin + head), *range(end - tail, end))]
-        weights = None
+        rows = [self._edge(i) for i in (*range(begin, begin + head), *range(end - tail, end))]
+        index = np.array([k for k, _ in rows], np.intp) if rows else np.empty((0, 0), np.intp)
+        weights = table = None
         if rows and not (self.boundary == "periodic" and self.uniform):
             weights = np.array([w for _, w in rows])
-        table = None
         if not self.uniform:
             table = np.zeros((self.width, end - begin))
             low, high = begin + head, end - tail
             if low < high:
                 x = self._positions(low - left, high + right)
-                nodes = np.lib.stride_tricks.sliding_window_view(x, high - low)
-                table[:, low - begin : high - begin] = node_weights(nodes, nodes[left], self.n)
+                nodes = np.lib.stride_tricks.as_strided(x, (self.width, high - low), x.strides * 2, writeable=False)
+                node_weights(nodes, left, self.n, self.scale, table[:, low - begin : high - begin])
         if self.sign < 0:
             central, weights, table = -central, None if weights is None else -weights, None if table is None else -table
-        index = np.array([k for k, _ in rows], np.intp) if rows else none
         odd = self.n % 2 == 1
         return Rule(end - begin, head, tail, index, weights, begin, odd, central, -left, table)
 
@@ -312,22 +297,19 @@ class Line:
         if self.uniform:
             return uniform_weights(i - int(index[0]), len(index), self.n, self.h)
         x = self._positions(int(index[0]), int(index[-1]) + 1)
-        return node_weights(x[:, np.newaxis], x[i - index[0]][np.newaxis], self.n)[:, 0]
+        return node_weights(x[:, np.newaxis], i - int(index[0]), self.n, self.scale)[:, 0]
 
     def _positions(self, begin: int, end: int) -> NDArray[float64]:
         """Of samples [begin, end), those beyond the ends a period on."""
         assert self.coordinates is not None
+        if begin >= 0 and end <= self.samples:
+            return self.coordinates.get(begin, end)
         parts = [self.coordinates.get(max(begin, 0), min(end, self.samples))]
         if begin < 0:
             parts.insert(0, self.coordinates.get(self.samples + begin, self.samples) - self.period)
         if end > self.samples:
             parts.append(self.coordinates.get(0, end - self.samples) + self.period)
         return np.concatenate(parts)
-
-
-@lru_cache(256)
-def _uniform_rule(line: Line, begin: int, end: int, wrap: bool) -> Rule:
-    return line._rule(begin, end, wrap)
 
 
 def make_line(
@@ -342,6 +324,8 @@ def make_line(
     axis: int,
 ) -> Line:
     """The checked line. `what` names the spacing in messages, `axis` the axis."""
+    if isinstance(spacing, float) and unit is None and period is None:
+        return _uniform_line(samples, float(spacing), n, accuracy, boundary, what, axis)
     h, coordinates = 1.0, None
     if isinstance(spacing, np.timedelta64):
         h = seconds(spacing, unit)
@@ -364,44 +348,72 @@ def make_line(
                 f"{what} must be a number or 1-D coordinates of length {samples}, as axis {axis} has; got shape {raw.shape}"
             )
         coordinates = Coordinates(raw, unit, what) if samples else None
-    if not np.isfinite(h) or h == 0:
-        raise ValueError(f"{what} must be finite and not zero, got {h!r}")
-    line = Line(samples, n, accuracy, boundary, h, coordinates)
+    if coordinates is None and period is None:
+        return _uniform_line(samples, h, n, accuracy, boundary, what, axis)
+    line = Line(samples, n, accuracy, boundary, _step(h, what))
     if coordinates is not None:
         line = _examined(line, coordinates, what)
     if period is not None:
         line = _closed(line, period, what)
     elif boundary == "periodic" and not line.uniform:
         raise ValueError(f"period must be given where {what} is non-uniform and boundary is 'periodic'")
-    if samples < line.needed:
+    return _long_enough(line, axis)
+
+
+@lru_cache(256)
+def _uniform_line(samples: int, h: float, n: int, accuracy: int, boundary: str, what: str, axis: int) -> Line:
+    return _long_enough(Line(samples, n, accuracy, boundary, _step(h, what)), axis)
+
+
+def _step(h: float, what: str) -> float:
+    if not isfinite(h) or h == 0:
+        raise ValueError(f"{what} must be finite and not zero, got {h!r}")
+    return h
+
+
+def _long_enough(line: Line, axis: int) -> Line:
+    if line.samples < line.needed:
         raise ValueError(
-            f"axis {axis} has {samples} points; derivative {n} with accuracy {accuracy} and boundary {boundary!r} "
-            f"needs at least {line.needed}"
+            f"axis {axis} has {line.samples} points; derivative {line.n} with accuracy {line.accuracy} and boundary "
+            f"{line.boundary!r} needs at least {line.needed}"
         )
     return line
 
 
 def _examined(line: Line, coordinates: Coordinates, what: str) -> Line:
-    """With h instead of coordinates where these are exactly equidistant."""
-    step, equal = None, True
+    """With coordinates, or with h where these are exactly equidistant."""
+    if line.samples == 1 and not np.isfinite(coordinates.get(0, 1)).all():
+        raise ValueError(f"{what} must be finite, but holds {coordinates.get(0, 1)[0]} among its coordinates")
+    step, least, equal = 1.0, np.inf, True
     for begin in range(0, line.samples - 1, BLOCK):
         x = coordinates.get(begin, min(begin + BLOCK, line.samples - 1) + 1)
-        if not np.isfinite(x).all():
-            raise ValueError(f"{what} must be finite, but holds {x[~np.isfinite(x)][0]} among its coordinates")
-        gaps = np.diff(x)
-        step = gaps[0] if step is None else step
-        wrong = np.flatnonzero(~(gaps > 0) if step > 0 else ~(gaps < 0))
-        if len(wrong) or not np.isfinite(gaps).all():
-            at = begin + int(wrong[0]) if len(wrong) else begin
-            raise ValueError(
-                f"{what} must be strictly monotonic, but goes {x[at - begin]} to {x[at - begin + 1]} at index {at}"
-            )
-        equal = equal and bool((gaps == step).all())
-    if step is None and line.samples and not np.isfinite(coordinates.get(0, 1)).all():
-        raise ValueError(f"{what} must be finite, but holds {coordinates.get(0, 1)[0]} among its coordinates")
+        with np.errstate(all="ignore"):
+            gaps = x[1:] - x[:-1]
+        low, high = float(gaps.min()), float(gaps.max())
+        step = float(gaps[0]) if begin == 0 else step
+        if not (0 < low and high < np.inf if step > 0 else high < 0 and low > -np.inf):
+            _complain(x, gaps, begin, step > 0, what)
+        least = min(least, low if step > 0 else -high)
+        equal = equal and low == high == step
     if equal:
-        return replace(line, h=1.0 if step is None else float(step), coordinates=None)
-    return replace(line, coordinates=coordinates)
+        return replace(line, h=step)
+    return replace(line, coordinates=coordinates, scale=_scale(least))
+
+
+def _scale(distance: float) -> float:
+    """The power of two that brings it near 1."""
+    return float(np.ldexp(1.0, min(-int(np.frexp(distance)[1]), 1023)))
+
+
+def _complain(x: NDArray[float64], gaps: NDArray[float64], begin: int, rising: bool, what: str) -> None:
+    if not np.isfinite(x).all():
+        raise ValueError(f"{what} must be finite, but holds {x[~np.isfinite(x)][0]} among its coordinates")
+    wrong = np.flatnonzero(~(gaps > 0) if rising else ~(gaps < 0))
+    at = int(wrong[0]) if len(wrong) else int(np.flatnonzero(~np.isfinite(gaps))[0])
+    raise ValueError(
+        f"{what} must be strictly monotonic, with distances in the range of numbers, but goes {x[at]} to {x[at + 1]} at "
+        f"index {begin + at}"
+    )
 
 
 def _closed(line: Line, period: Any, what: str) -> Line:
@@ -422,4 +434,6 @@ def _closed(line: Line, period: Any, what: str) -> Line:
         raise ValueError(
             f"period must be longer than the {abs(ends[1] - ends[0])} from the first to the last sample, got {period!r}"
         )
-    return replace(line, coordinates=coordinates, period=length if ends[1] > ends[0] else -length)
+    # coordinates that were equidistant have no scale yet
+    scale = line.scale if line.coordinates is not None else _scale(line.h)
+    return replace(line, coordinates=coordinates, scale=scale, period=length if ends[1] > ends[0] else -length)

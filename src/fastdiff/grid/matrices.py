@@ -77,7 +77,7 @@ def matrix(
 
 def _entries(line: Line) -> "tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]":
     """Row, column and weight of every sample in every result."""
-    rule = line.rule(0, line.results)
+    rule = line.rule(0, line.results, np.dtype(np.float64))
     rows, columns, weights = [], [], []
     order = [0, *(sign * j for j in range(1, len(rule.central) + 1) for sign in (1, -1))]
     central = [0.0 if rule.odd else -2 * float(rule.central.sum())]

@@ -139,7 +139,7 @@ def _estimate(part: Part, at: Index, start: int, count: int, dtype: np.dtype[Any
         assert line.coordinates is not None
         x = line.coordinates.get(0, line.samples)
         nodes = np.array([x[k % line.samples] + line.period * (k // line.samples) for k in samples])
-        weights = node_weights(nodes, x[centre], line.n).astype(real)
+        weights = node_weights(nodes, -start, line.n, line.scale).astype(real)
     total: Any = None
     for weight, k in zip(weights, samples, strict=True):
         term = weight * part.a[(*at[:axis], k % line.samples, *at[axis + 1 :])].astype(dtype)

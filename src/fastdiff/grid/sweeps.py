@@ -2,8 +2,7 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +11,13 @@ from ..config import available_cpus
 from ..kernels import backend
 from .lines import BLOCK, Line, Rule
 
-PER_THREAD = 1 << 17  # results that are worth a thread
+PER_THREAD = 1 << 18  # results that are worth a thread: below that, starting it costs more than it does
 SLAB = 1 << 16  # results of a slab where the input is converted
 STREAM = 1 << 25  # bytes of result from which on storing past the caches pays
 SHORT = 16  # an innermost axis of fewer points is not the direction to run in
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One derivative along one axis: `a` of any real type, `out` (float64 or float32) differing at most in that axis.
 
     With `add` the result is added to that of the job before, which has the same `out`.
@@ -32,8 +30,9 @@ class Job:
     add: bool = False
 
 
-@dataclass(frozen=True)
-class _Term:
+class Term(NamedTuple):
+    """What the kernels take; see fd_grid_term in csrc/fastdiff.h."""
+
     a: NDArray[Any]
     out: NDArray[Any]
     axis: int
@@ -46,23 +45,26 @@ def run(jobs: list[Job], threads: int | None) -> None:
     out = jobs[0].out
     if out.size == 0:
         return
-    wanted = available_cpus() if threads is None else threads
-    count = max(1, min(wanted, out.size // PER_THREAD if threads is None else out.size))
+    if threads is None:
+        threads = out.size * len(jobs) // PER_THREAD
+        threads = 1 if threads < 2 else min(threads, available_cpus())
+    count = min(threads, out.size)
     stream = sum(job.out.nbytes for job in jobs if not job.add) >= STREAM
-    cut = int(np.argmax(out.shape))
+    cut = out.shape.index(max(out.shape))
     length = out.shape[cut]
-    if not any(_foreign(job) or (job.axis == cut and job.line.bulky) for job in jobs):
-        terms = _terms(jobs, cut, 0, length)
+    bulky = any(job.axis == cut and job.line.bulky for job in jobs)
+    if not bulky and not any(map(_foreign, jobs)):
+        terms = terms_of(jobs, cut, 0, length)
         in_threads(lambda k: backend.sweep(terms, stream, k, count), count)
         return
     rows = max(1, min(length, SLAB * length // out.size))
-    if any(job.axis == cut and job.line.bulky for job in jobs):
+    if bulky:
         rows = min(rows, BLOCK)
     slabs = range(0, length, rows)
 
     def work(k: int) -> None:
         for begin in slabs[k::count]:
-            backend.sweep(_terms(jobs, cut, begin, min(begin + rows, length)), stream, 0, 1)
+            backend.sweep(terms_of(jobs, cut, begin, min(begin + rows, length)), stream, 0, 1)
 
     in_threads(work, min(count, len(slabs)))
 
@@ -73,12 +75,12 @@ def _foreign(job: Job) -> bool:
     return a.dtype != job.out.dtype or not a.dtype.isnative or not a.flags.aligned
 
 
-def _terms(jobs: list[Job], cut: int, begin: int, end: int) -> tuple[_Term, ...]:
+def terms_of(jobs: list[Job], cut: int, begin: int, end: int) -> tuple[Term, ...]:
     """The jobs for the results [begin, end) along axis `cut`."""
     converted: dict[object, tuple[NDArray[Any], int]] = {}
     terms = []
     for job in jobs:
-        a, line = job.a, job.line
+        a, line, dtype = job.a, job.line, job.out.dtype
         out = _along(job.out, cut, begin, end)
         on_cut = job.axis == cut
         if _foreign(job):
@@ -86,12 +88,14 @@ def _terms(jobs: list[Job], cut: int, begin: int, end: int) -> tuple[_Term, ...]
             if place not in converted:
                 converted[place] = _converted([other for other in jobs if other.a.shape == a.shape], a, cut, begin, end)
             a, low = converted[place]
-            rule = line.rule(begin, end, wrap=False).shifted(low) if on_cut else line.rule(0, line.results)
+            rule = (
+                line.rule(begin, end, dtype, wrap=False).shifted(low) if on_cut else line.rule(0, line.results, dtype)
+            )
             a = a if on_cut else _along(a, cut, begin - low, end - low)
         else:
-            rule = line.rule(begin, end) if on_cut else line.rule(0, line.results)
+            rule = line.rule(begin, end, dtype) if on_cut else line.rule(0, line.results, dtype)
             a = a if on_cut else _along(a, cut, begin, end)
-        terms.append(_Term(a, out, job.axis, rule.cast(out.dtype), job.add))
+        terms.append(Term(a, out, job.axis, rule, job.add))
     return _ordered(terms)
 
 
@@ -110,12 +114,16 @@ def _converted(jobs: list[Job], a: NDArray[Any], cut: int, begin: int, end: int)
 
 
 def _along(a: NDArray[Any], axis: int, begin: int, end: int) -> NDArray[Any]:
+    if begin == 0 and end == a.shape[axis]:
+        return a
     return a[(*(slice(None),) * axis, slice(begin, end))]
 
 
-def _ordered(terms: list[_Term]) -> tuple[_Term, ...]:
+def _ordered(terms: list[Term]) -> tuple[Term, ...]:
     """With the dimensions in the order of memory, the one with the smallest strides last."""
     first = terms[0]
+    if first.out.ndim == 1:
+        return tuple(terms)
     strides = [max(abs(first.out.strides[d]), abs(first.a.strides[d])) for d in range(first.out.ndim)]
     axes = {term.axis for term in terms}
     order = sorted((d for d in range(first.out.ndim) if first.out.shape[d] > 1 or d in axes), key=lambda d: -strides[d])
@@ -125,12 +133,15 @@ def _ordered(terms: list[_Term]) -> tuple[_Term, ...]:
     found = []
     for term in terms:
         a, out = (x.transpose(*rest, *order)[(0,) * len(rest)] for x in (term.a, term.out))
-        found.append(_Term(a, out, order.index(term.axis), term.rule, term.add))
+        found.append(Term(a, out, order.index(term.axis), term.rule, term.add))
     return tuple(found)
 
 
 def in_threads(work: Callable[[int], None], count: int) -> None:
     """work(0) .. work(count - 1), side by side; the first failure is raised when all have ended."""
+    if count == 1:
+        work(0)
+        return
     failures: list[BaseException] = []
 
     def guarded(k: int) -> None:

@@ -55,8 +55,8 @@ cdef extern from "fastdiff.h" nogil:
                           size_t part, size_t parts) noexcept nogil
         void (*sweep_f32)(size_t ndim, const size_t *shape, size_t terms, const fd_grid_term *term, int stream,
                           size_t part, size_t parts) noexcept nogil
-        void (*weights)(const double *nodes, const double *at, size_t points, size_t n, size_t count,
-                        double *out) noexcept nogil
+        void (*weights)(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale,
+                        size_t count, double *out, size_t out_step) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
@@ -213,13 +213,13 @@ def sweep(tuple terms not None, bint stream, size_t part, size_t parts):
         free(shape)
 
 
-def weights(cnp.ndarray nodes not None, cnp.ndarray at not None, size_t n, cnp.ndarray out not None):
+def weights(cnp.ndarray nodes not None, size_t at, size_t n, double scale, cnp.ndarray out not None):
     cdef const double *pnodes = <const double *> cnp.PyArray_DATA(nodes)
-    cdef const double *pat = <const double *> cnp.PyArray_DATA(at)
     cdef double *pout = <double *> cnp.PyArray_DATA(out)
     cdef size_t points = cnp.PyArray_DIM(nodes, 0), count = cnp.PyArray_DIM(nodes, 1)
+    cdef size_t step = cnp.PyArray_STRIDE(nodes, 0) // 8, out_step = cnp.PyArray_STRIDE(out, 0) // 8
     with nogil:
-        K.grid.weights(pnodes, pat, points, n, count, pout)
+        K.grid.weights(pnodes, step, points, at, n, scale, count, pout, out_step)
 
 
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------

@@ -674,23 +674,39 @@ def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None:
                     np.add(out[where], value, out=out[where]) if term.add else np.copyto(out[where], value)
 
 
-def weights(nodes: NDArray[float64], at: NDArray[float64], n: int, out: NDArray[float64]) -> None:
-    """Fornberg (1988), all points at once; nodes and out are (points, count)."""
-    points = len(nodes)
-    c = np.zeros((points, n + 1, len(at)))
-    c[0, 0] = 1.0
-    c1 = np.ones(len(at))
-    c4 = nodes[0] - at
+def weights(nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray[float64]) -> None:
+    """Of nodes (points, count) for derivative n at node `at`: Fornberg (1988), all polynomials at once."""
+    points, count = nodes.shape
     with np.errstate(all="ignore"):
+        if n == 1 and points == 3:
+            out[...] = _three_points((nodes[1] - nodes[0]) * scale, (nodes[2] - nodes[1]) * scale, at)
+            out *= scale
+            return
+        x = nodes * scale
+        c = np.zeros((points, n + 1, count))
+        c[0, 0] = 1.0
+        c1, c4 = np.ones(count), x[0] - x[at]
         for i in range(1, points):
             top = range(min(i, n), -1, -1)
-            c2, c5, c4 = np.ones(len(at)), c4, nodes[i] - at
+            c2, c5, c4 = np.ones(count), c4, x[i] - x[at]
             for j in range(i):
-                c3 = nodes[i] - nodes[j]
+                c3 = x[i] - x[j]
                 c2 = c2 * c3
                 for k in top if j == i - 1 else ():
                     c[i, k] = c1 * ((k * c[j, k - 1] if k else 0.0) - c5 * c[j, k]) / c2
                 for k in top:
                     c[j, k] = (c4 * c[j, k] - (k * c[j, k - 1] if k else 0.0)) / c3
             c1 = c2
-    out[...] = c[:, n]
+        out[...] = c[:, n]
+        for _ in range(n):
+            out *= scale
+
+
+def _three_points(d1: NDArray[float64], d2: NDArray[float64], at: int) -> tuple[NDArray[float64], ...]:
+    """The first derivative by three points in the closed form that is exact for parabolas."""
+    both = d1 + d2
+    if at == 0:
+        return -(2.0 * d1 + d2) / (d1 * both), both / (d1 * d2), -d1 / (d2 * both)
+    if at == 1:
+        return -d2 / (d1 * both), (d2 - d1) / (d1 * d2), d1 / (d2 * both)
+    return d2 / (d1 * both), -both / (d1 * d2), (2.0 * d2 + d1) / (d2 * both)
