@@ -55,17 +55,29 @@
 #undef FD_TYPED
 
 /* The first derivative by three points in the closed form that is exact for parabolas. */
-static void three_points(const double *nodes, size_t step, size_t at, double scale, size_t count, double *out,
-                         size_t out_step)
+static FD_INLINE void three_points_at(size_t at, const double *restrict x0, const double *restrict x1,
+                                      const double *restrict x2, double scale, size_t count, double *restrict w0,
+                                      double *restrict w1, double *restrict w2)
 {
-    double *w0 = out, *w1 = out + out_step, *w2 = out + 2 * out_step;
     for (size_t i = 0; i < count; i++) {
-        const double d1 = (nodes[step + i] - nodes[i]) * scale, d2 = (nodes[2 * step + i] - nodes[step + i]) * scale;
-        const double both = d1 + d2;
+        const double d1 = (x1[i] - x0[i]) * scale, d2 = (x2[i] - x1[i]) * scale, both = d1 + d2;
         w0[i] = scale * ((at == 0 ? -(2.0 * d1 + d2) : at == 1 ? -d2 : d2) / (d1 * both));
         w1[i] = scale * ((at == 0 ? both : at == 1 ? d2 - d1 : -both) / (d1 * d2));
         w2[i] = scale * ((at == 0 ? -d1 : at == 1 ? d1 : 2.0 * d2 + d1) / (d2 * both));
     }
+}
+
+static void three_points(const double *nodes, size_t step, size_t at, double scale, size_t count, double *out,
+                         size_t out_step)
+{
+    const double *x1 = nodes + step, *x2 = x1 + step;
+    double *w1 = out + out_step, *w2 = w1 + out_step;
+    if (at == 0)
+        three_points_at(0, nodes, x1, x2, scale, count, out, w1, w2);
+    else if (at == 1)
+        three_points_at(1, nodes, x1, x2, scale, count, out, w1, w2);
+    else
+        three_points_at(2, nodes, x1, x2, scale, count, out, w1, w2);
 }
 
 /* Fornberg (1988), several points side by side. */

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
 from .lines import BOUNDARIES, MAX_ACCURACY, MAX_DERIVATIVE, Line, make_line
+
+NUMBERS = (float, int, np.float64)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,22 @@ def threads(value: int | None) -> int | None:
 
 def lines(
     shape: tuple[int, ...],
+    along: tuple[int, ...],
+    spacing: Sequence[Any],
+    n: int,
+    accuracy: Any,
+    boundary: Any,
+    period: Any,
+    unit: str | None,
+) -> tuple[Line, ...]:
+    """One line for each of the axes `along`. Boundary and period may be one for all, or a sequence."""
+    if period is None and isinstance(boundary, str) and all(type(h) in NUMBERS for h in spacing):
+        return _even_lines(shape, along, tuple(spacing), n, accuracy, boundary, unit)
+    return _lines(shape, along, spacing, n, accuracy, boundary, period, unit)
+
+
+def _lines(
+    shape: tuple[int, ...],
     along: Sequence[int],
     spacing: Sequence[Any],
     n: int,
@@ -84,8 +103,7 @@ def lines(
     boundary: Any,
     period: Any,
     unit: str | None,
-) -> list[Line]:
-    """One line for each of the axes `along`. Boundary and period may be one for all, or a sequence."""
+) -> tuple[Line, ...]:
     n = integer(n, "n", 1, MAX_DERIVATIVE)
     accuracy = integer(accuracy, "accuracy", 1, MAX_ACCURACY)
     if len(spacing) == 0:
@@ -106,7 +124,21 @@ def lines(
         timed = np.asarray(spacing[k]).dtype.kind in "mM"
         own_unit = unit if timed or len(along) == 1 else None
         found.append(make_line(shape[axis], spacing[k], n, accuracy, boundaries[k], periods[k], own_unit, what, axis))
-    return found
+    return tuple(found)
+
+
+# Small calls would spend most of their time on lines and their weights. Typed, since True and 1.0 are no accuracy.
+@lru_cache(256, typed=True)
+def _even_lines(
+    shape: tuple[int, ...],
+    along: tuple[int, ...],
+    spacing: tuple[Any, ...],
+    n: int,
+    accuracy: Any,
+    boundary: str,
+    unit: str | None,
+) -> tuple[Line, ...]:
+    return _lines(shape, along, spacing, n, accuracy, boundary, None, unit)
 
 
 def _per_axis(value: Any, name: str, count: int) -> list[Any]:
@@ -163,5 +195,7 @@ def parts(a: NDArray[Any]) -> NDArray[Any]:
 
 
 def normal_axis(axis: Any, ndim: int) -> int:
+    if type(axis) is int and -ndim <= axis < ndim:
+        return axis % ndim
     (found,) = normalize_axis_tuple(integer(axis, "axis", -(2**31), None), ndim, argname="axis")
     return found

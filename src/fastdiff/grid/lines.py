@@ -88,12 +88,12 @@ class Coordinates:
         if raw.dtype.kind in "iu" and self.zero:
             raw = raw.astype(np.uint64 if raw.dtype.kind == "u" else np.int64)
             raw = raw - raw.dtype.type(self.zero)
-        found = raw.astype(float64)
+        found = raw.astype(float64, copy=False)
         if self.scale != 1.0:
-            found *= self.scale
+            found = found * self.scale
         if self.divide != 1.0:
-            found /= self.divide
-        return found
+            found = found / self.divide
+        return np.ascontiguousarray(found)
 
 
 def seconds(step: np.timedelta64, unit: str | None) -> float:
@@ -269,8 +269,9 @@ class Line:
         if rows and not (self.boundary == "periodic" and self.uniform):
             weights = np.array([w for _, w in rows])
         if not self.uniform:
-            table = np.zeros((self.width, end - begin))
+            table = np.empty((self.width, end - begin))
             low, high = begin + head, end - tail
+            table[:, :head] = table[:, end - begin - tail :] = 0.0  # never read
             if low < high:
                 x = self._positions(low - left, high + right)
                 nodes = np.lib.stride_tricks.as_strided(x, (self.width, high - low), x.strides * 2, writeable=False)
@@ -324,8 +325,6 @@ def make_line(
     axis: int,
 ) -> Line:
     """The checked line. `what` names the spacing in messages, `axis` the axis."""
-    if isinstance(spacing, float) and unit is None and period is None:
-        return _uniform_line(samples, float(spacing), n, accuracy, boundary, what, axis)
     h, coordinates = 1.0, None
     if isinstance(spacing, np.timedelta64):
         h = seconds(spacing, unit)
@@ -348,34 +347,19 @@ def make_line(
                 f"{what} must be a number or 1-D coordinates of length {samples}, as axis {axis} has; got shape {raw.shape}"
             )
         coordinates = Coordinates(raw, unit, what) if samples else None
-    if coordinates is None and period is None:
-        return _uniform_line(samples, h, n, accuracy, boundary, what, axis)
-    line = Line(samples, n, accuracy, boundary, _step(h, what))
+    if not isfinite(h) or h == 0:
+        raise ValueError(f"{what} must be finite and not zero, got {h!r}")
+    line = Line(samples, n, accuracy, boundary, h)
     if coordinates is not None:
         line = _examined(line, coordinates, what)
     if period is not None:
         line = _closed(line, period, what)
     elif boundary == "periodic" and not line.uniform:
         raise ValueError(f"period must be given where {what} is non-uniform and boundary is 'periodic'")
-    return _long_enough(line, axis)
-
-
-@lru_cache(256)
-def _uniform_line(samples: int, h: float, n: int, accuracy: int, boundary: str, what: str, axis: int) -> Line:
-    return _long_enough(Line(samples, n, accuracy, boundary, _step(h, what)), axis)
-
-
-def _step(h: float, what: str) -> float:
-    if not isfinite(h) or h == 0:
-        raise ValueError(f"{what} must be finite and not zero, got {h!r}")
-    return h
-
-
-def _long_enough(line: Line, axis: int) -> Line:
-    if line.samples < line.needed:
+    if samples < line.needed:
         raise ValueError(
-            f"axis {axis} has {line.samples} points; derivative {line.n} with accuracy {line.accuracy} and boundary "
-            f"{line.boundary!r} needs at least {line.needed}"
+            f"axis {axis} has {samples} points; derivative {n} with accuracy {accuracy} and boundary {boundary!r} "
+            f"needs at least {line.needed}"
         )
     return line
 
@@ -391,7 +375,7 @@ def _examined(line: Line, coordinates: Coordinates, what: str) -> Line:
             gaps = x[1:] - x[:-1]
         low, high = float(gaps.min()), float(gaps.max())
         step = float(gaps[0]) if begin == 0 else step
-        if not (0 < low and high < np.inf if step > 0 else high < 0 and low > -np.inf):
+        if not (low > 0 and high < np.inf if step > 0 else high < 0 and low > -np.inf):
             _complain(x, gaps, begin, step > 0, what)
         least = min(least, low if step > 0 else -high)
         equal = equal and low == high == step

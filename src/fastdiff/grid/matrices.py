@@ -67,7 +67,7 @@ def matrix(
     if not sizes:
         raise ValueError("shape must have at least one axis, got ()")
     along = inputs.normal_axis(axis, len(sizes))
-    (line,) = inputs.lines(sizes, [along], [spacing], n, accuracy, boundary, period, unit)
+    (line,) = inputs.lines(sizes, (along,), (spacing,), n, accuracy, boundary, period, unit)
     rows, columns, weights = _entries(line)
     one = sparse.csr_array((weights, (rows, columns)), shape=(line.results, line.samples))
     outer, inner = prod(sizes[:along]), prod(sizes[along + 1 :])

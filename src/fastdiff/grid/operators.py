@@ -199,7 +199,7 @@ def derivative(
     """
     data = inputs.field(a, where)
     along = inputs.normal_axis(axis, data.a.ndim)
-    (line,) = inputs.lines(data.a.shape, [along], [spacing], n, accuracy, boundary, period, unit)
+    (line,) = inputs.lines(data.a.shape, (along,), (spacing,), n, accuracy, boundary, period, unit)
     threads = inputs.threads(threads)
     cuts = {along: line}
     value = inputs.result(out, data.a, _shape(data.a.shape, cuts), data.dtype, [data.a])
