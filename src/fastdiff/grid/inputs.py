@@ -62,7 +62,11 @@ def _result_type(dtype: np.dtype[Any], name: str) -> np.dtype[Any]:
 
 
 def axes(axis: Any, ndim: int) -> tuple[int, ...]:
-    return tuple(range(ndim)) if axis is None else normalize_axis_tuple(axis, ndim, argname="axis")
+    if axis is None:
+        return tuple(range(ndim))
+    if type(axis) is int:
+        return (normal_axis(axis, ndim),)
+    return normalize_axis_tuple(axis, ndim, argname="axis")
 
 
 def integer(value: Any, name: str, low: int, high: int | None) -> int:
@@ -147,6 +151,22 @@ def _per_axis(value: Any, name: str, count: int) -> list[Any]:
     if len(value) != count:
         raise ValueError(f"{name} must be one value or one per axis, {count}; got {len(value)}")
     return list(value)
+
+
+def results(
+    outs: Sequence[Any],
+    like: NDArray[Any],
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    inputs: Sequence[NDArray[Any]],
+) -> list[NDArray[Any]]:
+    """`result` for each of several, which must not overlap either."""
+    values: list[NDArray[Any]] = []
+    for k, out in enumerate(outs):
+        name = "out" if len(outs) == 1 else f"out[{k}]"
+        taken = inputs if out is None else [*inputs, *values]
+        values.append(result(out, like, shape, dtype, taken, name))
+    return values
 
 
 def result(

@@ -2,18 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..kernels import backend
 from . import inputs
-from .inputs import Field, parts
-from .lines import Line
+from .inputs import NUMBERS, Field, parts
+from .lines import Line, Rule
 from .missing import Part, repair
-from .sweeps import SLAB, Job, run
+from .sweeps import SLAB, Job, Term, run
 
 Array = NDArray[Any]
+
+SMALL = 1 << 13  # samples up to which `_small` is quicker
+FLOAT64, FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -120,6 +125,57 @@ def _shape(shape: tuple[int, ...], cuts: dict[int, Line]) -> tuple[int, ...]:
     return tuple(cuts[d].results if d in cuts else length for d, length in enumerate(shape))
 
 
+@lru_cache(256, typed=True)
+def _rules(
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    along: tuple[int, ...],
+    spacing: tuple[Any, ...],
+    n: int,
+    accuracy: int,
+    boundary: str,
+    unit: str | None,
+) -> tuple[tuple[int, ...], tuple[Rule, ...]]:
+    """The shape of the results, and the rule of each axis."""
+    lines = inputs.lines(shape, along, spacing, n, accuracy, boundary, None, unit)
+    cuts = dict(zip(along, lines, strict=True))
+    if any(line.start for line in lines) and len(lines) > 1:
+        return (), ()  # samples would have to be cut
+    return _shape(shape, cuts), tuple(line.rule(0, line.results, dtype) for line in lines)
+
+
+def _small(
+    a: Any,
+    along: tuple[int, ...],
+    spacing: tuple[Any, ...],
+    n: int,
+    accuracy: int,
+    boundary: Any,
+    unit: str | None,
+    outs: Sequence[Any],
+) -> list[Array] | None:
+    """Derivatives of an array so small that looking after threads, slabs and order would take longer than they do.
+
+    None if it is not, or if there is anything to look after.
+    """
+    if not (
+        type(a) is np.ndarray
+        and 0 < a.size <= SMALL
+        and (a.dtype is FLOAT64 or a.dtype is FLOAT32)
+        and a.flags.aligned
+        and type(boundary) is str
+        and all(type(h) in NUMBERS for h in spacing)
+    ):
+        return None
+    shape, rules = _rules(a.shape, a.dtype, along, spacing, n, accuracy, boundary, unit)
+    if not rules or 0 in shape:
+        return None
+    values = inputs.results(outs, a, shape, a.dtype, [a])
+    terms = tuple([Term(a, v, axis, rule, False) for v, axis, rule in zip(values, along, rules, strict=True)])
+    backend.sweep(terms, False, 0, 1)
+    return values
+
+
 def derivative(
     a: Any,
     spacing: Any = 1.0,
@@ -197,6 +253,10 @@ def derivative(
     >>> grid.derivative([0, 1, 4, 9, 16], n=2)
     array([2., 2., 2., 2., 2.])
     """
+    if where is None and period is None and threads is None and not error and isinstance(a, np.ndarray) and a.ndim:
+        small = _small(a, (inputs.normal_axis(axis, a.ndim),), (spacing,), n, accuracy, boundary, unit, (out,))
+        if small:
+            return small[0]
     data = inputs.field(a, where)
     along = inputs.normal_axis(axis, data.a.ndim)
     (line,) = inputs.lines(data.a.shape, (along,), (spacing,), n, accuracy, boundary, period, unit)
@@ -257,19 +317,17 @@ def gradient(
     >>> d_y[0], d_x[0]
     (array([3., 3., 3., 3., 3.]), array([ 0.,  4.,  8., 12., 16.]))
     """
+    if where is None and period is None and threads is None and not error and isinstance(a, np.ndarray) and a.ndim:
+        along = inputs.axes(axis, a.ndim)
+        small = _small(a, along, spacing, 1, accuracy, boundary, unit, _several(out, len(along)))
+        if small:
+            return small[0] if len(along) == 1 else tuple(small)
     data = inputs.field(a, where)
     along = inputs.axes(axis, data.a.ndim)
     lines = inputs.lines(data.a.shape, along, spacing, 1, accuracy, boundary, period, unit)
     threads = inputs.threads(threads)
     cuts = dict(zip(along, lines, strict=True))
-    outs = _several(out, len(along))
-    shape = _shape(data.a.shape, cuts)
-    values: list[Array] = []
-    for k, given in enumerate(outs):
-        name = "out" if len(along) == 1 else f"out[{k}]"
-        values.append(
-            inputs.result(given, data.a, shape, data.dtype, [data.a, *(v for v in values if given is not None)], name)
-        )
+    values = inputs.results(_several(out, len(along)), data.a, _shape(data.a.shape, cuts), data.dtype, [data.a])
     sums = [([_Piece(data, d, line)], value) for d, line, value in zip(along, lines, values, strict=True)]
     if sums:
         _evaluate(sums, cuts, threads)
@@ -482,12 +540,7 @@ def curl(
     shape = _shape(fields[0].a.shape, cuts)
     planes = [(0, 1)] if count == 2 else [(1, 2), (2, 0), (0, 1)]
     outs = _several(out, len(planes))
-    values: list[Array] = []
-    everything = [f.a for f in fields]
-    for k, given in enumerate(outs):
-        name = "out" if count == 2 else f"out[{k}]"
-        taken = [*everything, *(v for v in values if given is not None)]
-        values.append(inputs.result(given, fields[0].a, shape, fields[0].dtype, taken, name))
+    values = inputs.results(outs, fields[0].a, shape, fields[0].dtype, [f.a for f in fields])
     sums = []
     for (i, j), value in zip(planes, values, strict=True):
         pieces = [_Piece(fields[j], along[i], lines[i]), _Piece(fields[i], along[j], lines[j].negated())]
