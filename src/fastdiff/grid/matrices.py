@@ -78,24 +78,19 @@ def matrix(
 def _entries(line: Line) -> "tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]":
     """Row, column and weight of every sample in every result."""
     rule = line.rule(0, line.results, np.dtype(np.float64))
-    rows, columns, weights = [], [], []
-    order = [0, *(sign * j for j in range(1, len(rule.central) + 1) for sign in (1, -1))]
-    central = [0.0 if rule.odd else -2 * float(rule.central.sum())]
-    for w in rule.central:
-        central += [float(w), -float(w) if rule.odd else float(w)]
-    for i in range(rule.n):
-        if rule.head <= i < rule.n - rule.tail:
-            if rule.table is None:
-                index, w = [i + rule.origin + k for k in order], central
-            else:
-                index = [i + rule.origin + rule.first + k for k in range(len(rule.table))]
-                w = list(rule.table[:, i])
-        else:
-            row = i if i < rule.head else i - (rule.n - rule.tail) + rule.head
-            index = list(rule.index[row])
-            w = central if rule.weights is None else list(rule.weights[row])
-        keep = [k for k, weight in enumerate(w) if weight != 0]
-        rows += [i] * len(keep)
-        columns += [index[k] for k in keep]
-        weights += [w[k] for k in keep]
-    return np.array(rows, np.intp), np.array(columns, np.intp), np.array(weights)
+    inside = np.arange(rule.head, rule.n - rule.tail)
+    ends = np.concatenate([np.arange(rule.head), np.arange(rule.n - rule.tail, rule.n)])
+    offsets = np.array([0, *(sign * j for j in range(1, len(rule.central) + 1) for sign in (1, -1))])
+    pairs = np.stack([rule.central, -rule.central if rule.odd else rule.central], axis=1)
+    central = np.concatenate([[-pairs.sum()], pairs.ravel()])
+    if rule.table is None:
+        weights = np.tile(central, (len(inside), 1))
+    else:
+        offsets = rule.first + np.arange(len(rule.table))
+        weights = rule.table[:, inside].T
+    rows = [np.repeat(inside, len(offsets)), np.repeat(ends, rule.index.shape[1])]
+    columns = [(inside[:, np.newaxis] + rule.origin + offsets).ravel(), rule.index.ravel()]
+    at_ends = np.tile(central, len(ends)) if rule.weights is None else rule.weights.ravel()
+    found = np.concatenate(rows), np.concatenate(columns), np.concatenate([weights.ravel(), at_ends])
+    keep = found[2] != 0
+    return found[0][keep], found[1][keep], found[2][keep]
