@@ -456,6 +456,30 @@ def test_error_estimate_of_the_other_operators():
     assert np.mean(np.abs(curl - (-np.sin(2 * x) * np.sin(y) - 2 * np.cos(2 * x) * np.cos(y))) <= bar) > 0.9
 
 
+@pytest.mark.parametrize("boundary", ["one-sided", "trim"])
+@pytest.mark.parametrize("accuracy", [2, 4])
+@pytest.mark.parametrize("gap", [False, True])
+def test_error_estimate_of_the_hessian(boundary, accuracy, gap):
+    y, x = np.mgrid[0:1:60j, 0:1:61j]
+    f = np.sin(2 * x) * np.cos(y)
+    true = np.array([[-f, -2 * np.cos(2 * x) * np.sin(y)], [-2 * np.cos(2 * x) * np.sin(y), -4 * f]])
+    where = None
+    if gap:
+        where = np.ones(f.shape, bool)
+        where[30, 31] = False
+    got, bar = grid.hessian(f, 1 / 59, 1 / 60, accuracy=accuracy, boundary=boundary, where=where, error=True)
+    without = grid.hessian(f, 1 / 59, 1 / 60, accuracy=accuracy, boundary=boundary, where=where)
+    np.testing.assert_array_equal(got, without)
+    low = [(n - m) // 2 for n, m in zip(f.shape, got.shape[2:], strict=True)]
+    true = true[:, :, low[0] : low[0] + got.shape[2], low[1] : low[1] + got.shape[3]]
+    assert np.isnan(bar).sum() == np.isnan(got).sum() == (4 if gap else 0)
+    for i, j in np.ndindex(2, 2):
+        there = ~np.isnan(got[i, j])
+        actual = np.abs(got[i, j] - true[i, j])[there]
+        assert np.mean(actual <= bar[i, j][there]) > 0.93
+        assert np.median(bar[i, j][there]) < 10 * np.median(actual)
+
+
 # --- time ------------------------------------------------------------------------------------------------------------
 
 

@@ -61,47 +61,64 @@ def _evaluate(
 
 
 def _estimated(pieces: Sequence[_Piece], cuts: dict[int, Line], value: Array, threads: int | None) -> Array:
-    """The error of a sum: from its distance to the one of two orders more, and what roundoff in the samples makes.
-
-    Twice the distance, which holds wherever the next order is at least twice as good.
-    """
-    real = np.dtype(value.dtype.char.lower()) if value.dtype.kind == "c" else value.dtype
-    better_cuts = {axis: line.next_order() for axis, line in cuts.items()}
+    """The error of a sum: from its distance to the one of two orders more, and what roundoff in the samples makes."""
+    better_cuts = _next_orders(cuts)
     better = [replace(piece, line=piece.line.next_order()) for piece in pieces]
-    for piece in better:
-        if piece.line.samples < piece.line.needed:
-            raise ValueError(
-                f"error=True needs at least {piece.line.needed} points along axis {piece.axis}, for the next order; "
-                f"it has {piece.line.samples}"
-            )
     other = np.empty_like(value)
     _evaluate([(better, other)], better_cuts, threads, short=np.inf)
+    error = _distance(value, other)
+    for piece in pieces:
+        sizes = {piece.axis: piece.line.sizes()}
+        _add_roundoff(error, _results_of(piece.field.a, cuts), sizes, piece.field.valid is not None)
+    return error
+
+
+def _next_orders(cuts: dict[int, Line]) -> dict[int, Line]:
+    better = {axis: line.next_order() for axis, line in cuts.items()}
+    for axis, line in better.items():
+        if line.samples < line.needed:
+            raise ValueError(
+                f"error=True needs at least {line.needed} points along axis {axis}, for the next order; it has "
+                f"{line.samples}"
+            )
+    return better
+
+
+def _distance(value: Array, other: Array) -> Array:
+    """Twice the distance, which covers the error wherever the next order is at least twice as good. Overwrites `other`."""
+    real = np.dtype(value.dtype.char.lower()) if value.dtype.kind == "c" else value.dtype
     error = other if other.dtype == real else np.empty_like(value, dtype=real)
     with np.errstate(all="ignore"):
         np.subtract(value, other, out=other)
         np.abs(other, out=error)
         np.multiply(error, 2, out=error)
-        for piece in pieces:
-            _add_roundoff(error, _window(piece, cuts, piece.field.a), piece)
     return error
 
 
-def _add_roundoff(error: Array, a: Array, piece: _Piece) -> None:
-    line, axis = piece.line, piece.axis
+def _results_of(a: Array, cuts: dict[int, Line]) -> Array:
+    """The samples that results lie on."""
+    index = [slice(None)] * a.ndim
+    for axis, line in cuts.items():
+        index[axis] = slice(line.start, line.start + line.results)
+    return a[tuple(index)]
+
+
+def _add_roundoff(error: Array, a: Array, sizes: dict[int, Array], missing: bool) -> None:
+    """Adds what the precision of samples `a` makes: the sizes are the sums of absolute weights along each axis."""
     if error.size == 0:
         return
-    a = a[(*(slice(None),) * axis, slice(line.start, line.start + line.results))]
-    sizes = (np.finfo(error.dtype).eps * line.sizes()).reshape(-1, *(1,) * (error.ndim - axis - 1))
-    cut = int(np.argmax(error.shape))
+    cut = error.shape.index(max(error.shape))
     rows = max(1, SLAB * error.shape[cut] // error.size)
     for begin in range(0, error.shape[cut], rows):
         window = (*(slice(None),) * cut, slice(begin, begin + rows))
-        scale = sizes[begin : begin + rows] if cut == axis else sizes
-        here = np.abs(a[window]) * scale
-        if piece.field.valid is not None:
-            here[np.isnan(error[window])] = np.nan
-            here = np.where(np.isnan(here), 0.0, here)
-        error[window] += here
+        with np.errstate(all="ignore"):
+            here = np.abs(a[window]) * np.finfo(error.dtype).eps
+            for axis, size in sizes.items():
+                scale = size[begin : begin + rows] if axis == cut else size
+                here = here * scale.reshape(-1, *(1,) * (error.ndim - axis - 1))
+            if missing:  # what is there counts; nan stays nan
+                here = np.where(np.isnan(here), 0.0, here)
+            error[window] += here
 
 
 def _dressed(value: Array, fields: Sequence[Field]) -> Array:
@@ -560,6 +577,7 @@ def hessian(
     unit: str | None = None,
     where: Any = None,
     out: Array | None = None,
+    error: bool = False,
     threads: int | None = None,
 ) -> Any:
     """All second derivatives along the axes.
@@ -571,12 +589,13 @@ def hessian(
     a : array_like, at least one axis
     *spacing, axis
         As in `gradient`.
-    accuracy, boundary, period, unit, where, out, threads
+    accuracy, boundary, period, unit, where, out, error, threads
         As in `derivative`; boundary and period may be sequences, one entry for each axis.
 
     Returns
     -------
-    ndarray, shape (d, d, *a.shape) for d axes, symmetric in the first two ("trim": shorter along the axes).
+    ndarray, shape (d, d, *a.shape) for d axes, symmetric in the first two ("trim": shorter along the axes). With ``error=True``
+    a pair, value and error.
 
     Raises
     ------
@@ -601,13 +620,28 @@ def hessian(
     pure = inputs.lines(data.a.shape, along, spacing, 2, accuracy, boundary, period, unit)
     first = inputs.lines(data.a.shape, along, spacing, 1, accuracy, boundary, period, unit)
     threads = inputs.threads(threads)
-    first = [one.matching(two) for one, two in zip(first, pure, strict=True)]
+    first = tuple([one.matching(two) for one, two in zip(first, pure, strict=True)])
+    shape = (len(along),) * 2 + _shape(data.a.shape, dict(zip(along, pure, strict=True)))
+    value = inputs.result(out, data.a, shape, data.dtype, [data.a])
+    _second(data, along, pure, first, value, threads)
+    errors = [_second_error(data, along, pure, first, value, threads)] if error else None
+    return _finished([value], errors, [data], True)
+
+
+def _second(
+    data: Field,
+    along: tuple[int, ...],
+    pure: Sequence[Line],
+    first: Sequence[Line],
+    value: Array,
+    threads: int | None,
+    short: float = np.nan,
+) -> None:
+    """Writes all second derivatives to `value`: pure ones in one pass, mixed ones as first derivatives of first ones."""
     cuts = dict(zip(along, pure, strict=True))
     d = len(along)
-    shape = (d, d, *_shape(data.a.shape, cuts))
-    value = inputs.result(out, data.a, shape, data.dtype, [data.a])
     if d:
-        _evaluate([([_Piece(data, along[i], pure[i])], value[i, i]) for i in range(d)], cuts, threads)
+        _evaluate([([_Piece(data, along[i], pure[i])], value[i, i]) for i in range(d)], cuts, threads, short)
     for i in range(d):
         for j in range(i + 1, d):
             # the lower half is the room for the inner derivative until it gets its values
@@ -615,11 +649,33 @@ def hessian(
             room = value[j, i]
             if room.shape[along[i]] != data.a.shape[along[i]]:
                 room = np.empty(_shape(data.a.shape, inner_cuts), data.dtype)
-            _evaluate([([_Piece(data, along[j], first[j])], room)], inner_cuts, threads)
+            _evaluate([([_Piece(data, along[j], first[j])], room)], inner_cuts, threads, short)
             valid = None
             if data.valid is not None:
                 valid = _window(_Piece(data, along[i], first[i]), inner_cuts, data.valid) & ~np.isnan(room)
             inner = Field(room, data.dtype, valid, False)
-            _evaluate([([_Piece(inner, along[i], first[i])], value[i, j])], {along[i]: first[i]}, threads)
+            _evaluate([([_Piece(inner, along[i], first[i])], value[i, j])], {along[i]: first[i]}, threads, short)
             np.copyto(value[j, i], value[i, j])
-    return _dressed(value, [data])
+
+
+def _second_error(
+    data: Field,
+    along: tuple[int, ...],
+    pure: Sequence[Line],
+    first: Sequence[Line],
+    value: Array,
+    threads: int | None,
+) -> Array:
+    """The errors of second derivatives, found like those of sums."""
+    better = [tuple(_next_orders(dict(zip(along, lines, strict=True))).values()) for lines in (pure, first)]
+    other = np.empty_like(value)
+    _second(data, along, better[0], better[1], other, threads, short=np.inf)
+    if data.valid is not None:  # next to infinite inner derivatives
+        other[np.isnan(other) & ~np.isnan(value)] = np.inf
+    error = _distance(value, other)
+    a = _results_of(data.a, dict(zip(along, pure, strict=True)))
+    for i, one in enumerate(along):
+        for j, two in enumerate(along):
+            sizes = {one: pure[i].sizes()} if i == j else {one: first[i].sizes(), two: first[j].sizes()}
+            _add_roundoff(error[i, j], a, sizes, data.valid is not None)
+    return error
