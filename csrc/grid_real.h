@@ -226,33 +226,23 @@ static int FD_TYPED(solid)(size_t ndim, const size_t *len, const ptrdiff_t *stri
 }
 
 /* Whole lines along the last dimension, one after the other in memory: the inner stencil runs through as if they were
- * one line, then the results near the ends of each are replaced. In a tile of its own, so that the result is written
- * once and in full vectors; while it is, the samples of the next lines are fetched. */
+ * one line, then the results near the ends of each are put right. */
 static void FD_TYPED(lines)(const fd_grid_rule *rule, const TARGET *to, const REAL *a, size_t count)
 {
-    REAL scratch[FD_GRID_TILE];
-    const size_t n = rule->n, specials = rule->head + rule->tail;
-    const TARGET inner = {.out = scratch + rule->head, .so = 1};
-    FD_TYPED(inside)(rule, rule->head, &inner, a, 1, 1, count - specials, 1, 0);
-    for (size_t k = 0; k < specials; k++) {
+    REAL ends[FD_GRID_TILE];
+    const size_t n = rule->n, specials = rule->head + rule->tail, among = count / n;
+    for (size_t k = 0; k < specials; k++) { /* first, since `from` may be overwritten */
         const size_t i = k < rule->head ? k : n - specials + k;
-        const TARGET ends = {.out = scratch + i, .so = (ptrdiff_t)n};
-        FD_TYPED(special)(rule, k, &ends, a, 1, (ptrdiff_t)n, count / n);
+        const TARGET t = {.out = ends + k * among, .so = 1, .from = to->from ? to->from + i : NULL, .sf = (ptrdiff_t)n};
+        FD_TYPED(special)(rule, k, &t, a, 1, (ptrdiff_t)n, among);
     }
-    size_t r = 0;
-    for (size_t lead = FD_TYPED(lead)(to, count); r < lead; r++)
-        FD_TYPED(put)(to, r, scratch[r]);
-    const size_t quarter = to->stream ? (count - r) / (4 * LANES) * LANES : 0, begin = r;
-    for (size_t q = 0; q < quarter; q += LANES)
-        for (size_t k = 0; k < 4; k++) {
-            r = begin + k * quarter + q;
-            FD_PREFETCH(a + r + count);
-            FD_TYPED(put_vec)(to, r, AT_VEC(scratch));
-        }
-    for (r = begin + 4 * quarter; r + LANES <= count; r += LANES)
-        FD_TYPED(put_vec)(to, r, AT_VEC(scratch));
-    for (; r < count; r++)
-        FD_TYPED(put)(to, r, scratch[r]);
+    TARGET inner = *to;
+    inner.out += rule->head;
+    inner.from = to->from ? to->from + rule->head : NULL;
+    FD_TYPED(inside)(rule, rule->head, &inner, a, 1, 1, count - specials, 1, 1);
+    for (size_t k = 0; k < specials; k++)
+        for (size_t line = 0; line < among; line++)
+            to->out[line * n + (k < rule->head ? k : n - specials + k)] = ends[k * among + line];
 }
 
 /* One term on the box of results that begins at lo and measures len. `to` is the target of its first result. */
@@ -282,14 +272,7 @@ static void FD_TYPED(box)(size_t ndim, const size_t *lo, const size_t *len, cons
         size_t all = 1;
         for (size_t d = 0; d < ndim; d++)
             all *= len[d];
-        /* in groups that stay in the first-level cache together with their samples */
-        const size_t group = rule->n * (FD_GRID_TILE / 2 > rule->n ? FD_GRID_TILE / 2 / rule->n : 1);
-        for (size_t at = 0; at < all; at += group) {
-            TARGET t = to;
-            t.out += at;
-            t.from = to.from ? to.from + at : NULL;
-            FD_TYPED(lines)(rule, &t, a + at, group < all - at ? group : all - at);
-        }
+        FD_TYPED(lines)(rule, &to, a, all);
         return;
     }
     if (!along) {

@@ -1,7 +1,7 @@
 """One axis of a grid: where its samples lie, and the weights that make derivatives of them."""
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from math import isfinite
 from typing import Any
 
@@ -141,7 +141,7 @@ def node_weights(
     return out
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Line:
     """Derivative n of the samples along one axis. Everything has been checked; `coordinates` None means uniform.
 
@@ -159,7 +159,32 @@ class Line:
     period: float = 0.0
     drop: tuple[int, int] = (0, 0)  # results left out at the two ends of a one-sided line
     sign: float = 1.0  # what the derivative is multiplied with
+    # what follows from these:
+    uniform: bool = field(init=False)
+    points: int = field(init=False)  # samples of a stencil to one side
+    width: int = field(init=False)  # samples of a stencil inside,
+    reach: tuple[int, int] = field(init=False)  # to the left and to the right of the point
+    needed: int = field(init=False)  # fewest samples that will do
+    start: int = field(init=False)  # the sample that the first result lies on
+    results: int = field(init=False)
+    bulky: bool = field(init=False)  # a rule for the whole axis is better not held at once
     _whole: dict[np.dtype[Any], Rule] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        uniform, trim = self.coordinates is None, self.boundary == "trim"
+        even = self.accuracy + self.accuracy % 2
+        width = 2 * ((self.n + 1) // 2 - 1 + even // 2) + 1 if uniform else self.n + even
+        points = self.n + self.accuracy
+        self.__dict__.update(  # not by assignment, which being frozen forbids
+            uniform=uniform,
+            points=points,
+            width=width,
+            reach=(width // 2, width - 1 - width // 2),
+            needed=points if self.boundary == "one-sided" else width,
+            start=width // 2 if trim else self.drop[0],
+            results=self.samples - width + 1 if trim else self.samples - sum(self.drop),
+            bulky=not uniform and self.samples > 2 * BLOCK,
+        )
 
     def next_order(self) -> "Line":
         """The line of the same results with two more orders; on a trimmed one it turns sideways where it must."""
@@ -192,45 +217,6 @@ class Line:
                 block[: rule.head], block[rule.n - rule.tail :] = ends[: rule.head], ends[rule.head :]
             blocks.append(block)
         return np.concatenate(blocks)
-
-    @cached_property
-    def uniform(self) -> bool:
-        return self.coordinates is None
-
-    @cached_property
-    def points(self) -> int:
-        """Samples of a stencil to one side."""
-        return self.n + self.accuracy
-
-    @cached_property
-    def width(self) -> int:
-        """Samples of a stencil inside."""
-        even = self.accuracy + self.accuracy % 2
-        return 2 * ((self.n + 1) // 2 - 1 + even // 2) + 1 if self.uniform else self.n + even
-
-    @cached_property
-    def reach(self) -> tuple[int, int]:
-        """How many samples to the left and to the right the inner stencil takes."""
-        return self.width // 2, self.width - 1 - self.width // 2
-
-    @cached_property
-    def needed(self) -> int:
-        """Fewest samples that will do."""
-        return self.points if self.boundary == "one-sided" else self.width
-
-    @cached_property
-    def results(self) -> int:
-        return self.samples - self.width + 1 if self.boundary == "trim" else self.samples - sum(self.drop)
-
-    @cached_property
-    def start(self) -> int:
-        """The sample that the first result lies on."""
-        return self.reach[0] if self.boundary == "trim" else self.drop[0]
-
-    @cached_property
-    def bulky(self) -> bool:
-        """Whether a rule for the whole axis is better not held at once."""
-        return not self.uniform and self.samples > 2 * BLOCK
 
     def span(self, begin: int, end: int) -> tuple[int, int]:
         """The samples that results [begin, end) need; on a periodic axis beyond its ends."""

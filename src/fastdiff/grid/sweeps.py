@@ -1,6 +1,7 @@
 """Runs terms over arrays: threads by slabs, and conversion of input a slab at a time."""
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from ..kernels import backend
 from .lines import BLOCK, Line, Rule
 
 PER_THREAD = 1 << 18  # results that are worth a thread: below that, starting it costs more than it does
+PORTIONS = 8  # parts of the work for each thread
 SLAB = 1 << 16  # results of a slab where the input is converted
 STREAM = 1 << 25  # bytes of result from which on storing past the caches pays
 SHORT = 16  # an innermost axis of fewer points is not the direction to run in
@@ -55,7 +57,8 @@ def run(jobs: list[Job], threads: int | None) -> None:
     bulky = any(job.axis == cut and job.line.bulky for job in jobs)
     if not bulky and not any(map(_foreign, jobs)):
         terms = terms_of(jobs, cut, 0, length)
-        in_threads(lambda k: backend.sweep(terms, stream, k, count), count)
+        parts = 1 if count == 1 else min(PORTIONS * count, out.size)
+        in_threads(lambda part: backend.sweep(terms, stream, part, parts), parts, count)
         return
     rows = max(1, min(length, SLAB * length // out.size))
     if bulky:
@@ -63,10 +66,9 @@ def run(jobs: list[Job], threads: int | None) -> None:
     slabs = range(0, length, rows)
 
     def work(k: int) -> None:
-        for begin in slabs[k::count]:
-            backend.sweep(terms_of(jobs, cut, begin, min(begin + rows, length)), stream, 0, 1)
+        backend.sweep(terms_of(jobs, cut, slabs[k], min(slabs[k] + rows, length)), stream, 0, 1)
 
-    in_threads(work, min(count, len(slabs)))
+    in_threads(work, len(slabs), count)
 
 
 def _foreign(job: Job) -> bool:
@@ -137,23 +139,33 @@ def _ordered(terms: list[Term]) -> tuple[Term, ...]:
     return tuple(found)
 
 
-def in_threads(work: Callable[[int], None], count: int) -> None:
-    """work(0) .. work(count - 1), side by side; the first failure is raised when all have ended."""
+def in_threads(work: Callable[[int], None], parts: int, count: int) -> None:
+    """work(0) .. work(parts - 1) in `count` threads; the first failure is raised when all have ended.
+
+    Each thread takes the next part when it is done with one, so that a busy processor holds nobody up.
+    """
     if count == 1:
-        work(0)
+        for part in range(parts):
+            work(part)
         return
+    left = deque(range(parts))
     failures: list[BaseException] = []
 
-    def guarded(k: int) -> None:
-        try:
-            work(k)
-        except BaseException as failure:
-            failures.append(failure)
+    def take() -> None:
+        while left and not failures:
+            try:
+                part = left.popleft()
+            except IndexError:  # another thread took the last one
+                return
+            try:
+                work(part)
+            except BaseException as failure:
+                failures.append(failure)
 
-    others = [threading.Thread(target=guarded, args=(k,)) for k in range(1, count)]
+    others = [threading.Thread(target=take) for _ in range(1, min(count, parts))]
     for thread in others:
         thread.start()
-    guarded(0)
+    take()
     for thread in others:
         thread.join()
     if failures:
