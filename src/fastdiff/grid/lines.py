@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
-from math import isfinite
+from math import frexp, isfinite, ldexp
 from typing import Any
 
 import numpy as np
@@ -260,7 +260,7 @@ class Line:
             table[:, :head] = table[:, end - begin - tail :] = 0.0  # never read
             if low < high:
                 x = self._positions(low - left, high + right)
-                nodes = np.lib.stride_tricks.as_strided(x, (self.width, high - low), x.strides * 2, writeable=False)
+                nodes = np.ndarray((self.width, high - low), float64, x, 0, x.strides * 2)  # it slides along x
                 node_weights(nodes, left, self.n, self.scale, table[:, low - begin : high - begin])
         if self.sign < 0:
             central, weights, table = -central, None if weights is None else -weights, None if table is None else -table
@@ -335,9 +335,11 @@ def make_line(
         coordinates = Coordinates(raw, unit, what) if samples else None
     if not isfinite(h) or h == 0:
         raise ValueError(f"{what} must be finite and not zero, got {h!r}")
-    line = Line(samples, n, accuracy, boundary, h)
+    scale = 1.0
     if coordinates is not None:
-        line = _examined(line, coordinates, what)
+        h, least, equal = _examined(coordinates, what)
+        coordinates, scale = (None, 1.0) if equal else (coordinates, _scale(least))
+    line = Line(samples, n, accuracy, boundary, h, coordinates, scale)
     if period is not None:
         line = _closed(line, period, what)
     elif boundary == "periodic" and not line.uniform:
@@ -350,29 +352,27 @@ def make_line(
     return line
 
 
-def _examined(line: Line, coordinates: Coordinates, what: str) -> Line:
-    """With coordinates, or with h where these are exactly equidistant."""
-    if line.samples == 1 and not np.isfinite(coordinates.get(0, 1)).all():
+def _examined(coordinates: Coordinates, what: str) -> tuple[float, float, bool]:
+    """The first distance, the size of the least one, and whether all are the same."""
+    if coordinates.n == 1 and not np.isfinite(coordinates.get(0, 1)).all():
         raise ValueError(f"{what} must be finite, but holds {coordinates.get(0, 1)[0]} among its coordinates")
     step, least, equal = 1.0, np.inf, True
-    for begin in range(0, line.samples - 1, BLOCK):
-        x = coordinates.get(begin, min(begin + BLOCK, line.samples - 1) + 1)
+    for begin in range(0, coordinates.n - 1, BLOCK):
+        x = coordinates.get(begin, min(begin + BLOCK, coordinates.n - 1) + 1)
         with np.errstate(all="ignore"):
             gaps = x[1:] - x[:-1]
-        low, high = float(gaps.min()), float(gaps.max())
+        low, high = float(np.minimum.reduce(gaps)), float(np.maximum.reduce(gaps))
         step = float(gaps[0]) if begin == 0 else step
         if not (low > 0 and high < np.inf if step > 0 else high < 0 and low > -np.inf):
             _complain(x, gaps, begin, step > 0, what)
         least = min(least, low if step > 0 else -high)
         equal = equal and low == high == step
-    if equal:
-        return replace(line, h=step)
-    return replace(line, coordinates=coordinates, scale=_scale(least))
+    return step, least, equal
 
 
 def _scale(distance: float) -> float:
     """The power of two that brings it near 1."""
-    return float(np.ldexp(1.0, min(-int(np.frexp(distance)[1]), 1023)))
+    return ldexp(1.0, min(-frexp(abs(distance))[1], 1023))
 
 
 def _complain(x: NDArray[float64], gaps: NDArray[float64], begin: int, rising: bool, what: str) -> None:
