@@ -168,6 +168,58 @@ typedef struct {
     void (*outputs)(const fd_program *program, const fd_space *spaces, size_t n, char *out, intptr_t out_lane,
                     intptr_t out_output);
 } fd_program_kernels;
+/* csrc/grid.c */
+enum {
+    FD_GRID_DIMS = 66,   /* NumPy's most, and the parts of complex numbers */
+    FD_GRID_PAIRS = 9,   /* pairs of samples of a central stencil */
+    FD_GRID_POINTS = 20, /* samples of any stencil */
+    FD_GRID_ORDER = 6,   /* highest derivative */
+};
+
+/* How the results along one axis come from the samples along it. Weights are of the type of the data.
+ *
+ * Results [0, head) and [n - tail, n) have rows of their own. The others share one central stencil, or, if there is a
+ * table, have the sum over j < width of table[j * n + i] * sample[i + origin + first + j], in that order. */
+typedef struct {
+    size_t n, head, tail;
+    size_t points;          /* samples of a row of its own */
+    const ptrdiff_t *index; /* (head + tail) x points: which samples */
+    const void *weights;    /* (head + tail) x points; NULL: samples are in central order and take the central weights */
+    ptrdiff_t origin;       /* the sample that result 0 lies on */
+    size_t pairs;           /* of the central stencil, which is antisymmetric if odd */
+    int odd;
+    const void *central;    /* pairs, nearest first */
+    size_t width;
+    ptrdiff_t first;
+    const void *table;      /* width x n */
+} fd_grid_rule;
+
+/* One derivative along one axis. The strides are in elements and of any sign; `a` points to sample 0 along the axis
+ * and `out` to result 0. With `add` the result is added to that of the term before, whose `out` is the same. */
+typedef struct {
+    const void *a;
+    void *out;
+    const ptrdiff_t *as, *os;
+    size_t axis;
+    int add;
+    fd_grid_rule rule;
+} fd_grid_term;
+
+/* All terms in one pass over results of the given shape, which has at least one dimension and no zero; the last
+ * dimension should be the one with the smallest strides. Does the share `part` of `parts`; the shares write to
+ * disjoint results, so they may run side by side. `stream` asks for stores past the caches, for results too large
+ * to stay there. The bits depend on neither. */
+typedef void fd_grid_sweep(size_t ndim, const size_t *shape, size_t terms, const fd_grid_term *term, int stream,
+                           size_t part, size_t parts);
+
+typedef struct {
+    fd_grid_sweep *sweep_f64, *sweep_f32;
+    /* out[j * out_step + i]: weight of node j in derivative n at node `at` of the polynomial through nodes[j * step + i],
+     * j < points; for each i < count. So with step 1 it slides along one row of coordinates. Nodes of one polynomial
+     * differ. `scale` is a power of two that brings their distances near 1: products of many then stay in range. */
+    void (*weights)(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale, size_t count,
+                    double *out, size_t out_step);
+} fd_grid_kernels;
 
 /* All kernels of one level. */
 typedef struct {
@@ -175,6 +227,7 @@ typedef struct {
     const fd_stencil_kernels *stencil;
     const fd_control_kernels *control;
     const fd_program_kernels *program;
+    const fd_grid_kernels *grid;
 } fd_kernels;
 
 /* The fastest table that this processor runs and that lies no higher than `cap` ("baseline", "v3", "v4").

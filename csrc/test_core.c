@@ -299,10 +299,102 @@ static int check_program(const fd_kernels *k, uint64_t *state, size_t n)
     return ok;
 }
 
+/* d/dx along one axis of (outer, n, inner) and, added to it, d2/dx2 along the same axis: one-sided, of order 2. */
+static int check_sweep(const fd_kernels *k, uint64_t *state, size_t outer, size_t n, size_t inner, int stream)
+{
+    const size_t size = outer * n * inner;
+    const size_t shape[] = {outer, n, inner};
+    const ptrdiff_t strides[] = {(ptrdiff_t)(n * inner), (ptrdiff_t)inner, 1};
+    const ptrdiff_t first_index[] = {0, 1, 2, (ptrdiff_t)n - 3, (ptrdiff_t)n - 2, (ptrdiff_t)n - 1};
+    const ptrdiff_t second_index[] = {0, 1, 2, 3, (ptrdiff_t)n - 4, (ptrdiff_t)n - 3, (ptrdiff_t)n - 2, (ptrdiff_t)n - 1};
+    const double first[] = {-1.5, 2.0, -0.5, 0.5, -2.0, 1.5}, second[] = {2.0, -5.0, 4.0, -1.0, -1.0, 4.0, -5.0, 2.0};
+    const double half = 0.5, one = 1.0;
+    double *a = fill(state, size), *got = fill(state, size), *want = fill(state, size);
+    for (size_t at = 0; at < size; at++) {
+        const size_t i = at / inner % n;
+        const double *p = a + at - i * inner; /* sample 0 of this line */
+        volatile double s, t, part;
+        if (i > 0 && i < n - 1) {
+            volatile double up = a[at + inner] - a[at], down = a[at - inner] - a[at];
+            part = a[at + inner] - a[at - inner], s = half * part;
+            part = up + down, t = one * part;
+        } else {
+            const double *w1 = i ? first + 3 : first, *w2 = i ? second + 4 : second;
+            const ptrdiff_t *i1 = i ? first_index + 3 : first_index, *i2 = i ? second_index + 4 : second_index;
+            s = w1[0] * p[i1[0] * (ptrdiff_t)inner];
+            for (size_t j = 1; j < 3; j++)
+                part = w1[j] * p[i1[j] * (ptrdiff_t)inner], s = s + part;
+            t = w2[0] * p[i2[0] * (ptrdiff_t)inner];
+            for (size_t j = 1; j < 4; j++)
+                part = w2[j] * p[i2[j] * (ptrdiff_t)inner], t = t + part;
+        }
+        want[at] = s + t;
+    }
+    fd_grid_term terms[] = {
+        {.a = a, .out = got, .as = strides, .os = strides, .axis = 1,
+         .rule = {.n = n, .head = 1, .tail = 1, .points = 3, .index = first_index, .weights = first,
+                  .pairs = 1, .odd = 1, .central = &half}},
+        {.a = a, .out = got, .as = strides, .os = strides, .axis = 1, .add = 1,
+         .rule = {.n = n, .head = 1, .tail = 1, .points = 4, .index = second_index, .weights = second,
+                  .pairs = 1, .odd = 0, .central = &one}},
+    };
+    for (size_t part = 0; part < 3; part++)
+        k->grid->sweep_f64(3, shape, 2, terms, stream, part, 3);
+    int ok = same(k->level, "sweep", size, got, want);
+    /* the same as two dimensions, the axis last, where whole lines lie one after the other */
+    if (inner == 1) {
+        k->grid->sweep_f64(2, shape, 2, terms, stream, 0, 1);
+        ok &= same(k->level, "sweep of lines", size, got, want);
+    }
+    free(a), free(got), free(want);
+    return ok;
+}
+
+/* Weights slide along one row of coordinates; they must differentiate the powers of t at the node. */
+static int check_weights(const fd_kernels *k, uint64_t *state, size_t points, size_t n, size_t count)
+{
+    const size_t at = points / 2;
+    double *x = fill(state, count + points - 1), *w = fill(state, points * count);
+    for (size_t i = 0; i < count + points - 1; i++)
+        x[i] = (double)i + (double)(i * i % 7) / 16;
+    k->grid->weights(x, 1, points, at, n, 0.5, count, w, count);
+    int ok = 1;
+    for (size_t i = 0; i < count; i++)
+        for (size_t power = 0; power < points; power++) {
+            double sum = 0, size = 0, want = power == n;
+            for (size_t j = 0; j < points; j++) {
+                double t = w[j * count + i];
+                for (size_t q = 0; q < power; q++)
+                    t *= x[i + j] - x[i + at];
+                sum += t;
+                size += t < 0 ? -t : t;
+            }
+            for (size_t q = 2; q <= n; q++)
+                want *= (double)q;
+            if (!(sum - want <= 1e-9 * size && want - sum <= 1e-9 * size)) {
+                printf("FAIL weights at level %s: %zu points, derivative %zu, power %zu\n", k->level, points, n, power);
+                ok = 0;
+            }
+        }
+    free(x), free(w);
+    return ok;
+}
+
 static int check_level(const fd_kernels *k)
 {
     uint64_t state = 1;
     int ok = 1;
+    for (size_t n = 4; n <= N; n += 3)
+        for (size_t inner = 1; inner <= 21; inner += 4)
+            for (int stream = 0; stream < 2; stream++)
+                ok &= check_sweep(k, &state, 1 + n % 4, n, inner, stream);
+    for (size_t n = 136; n <= 340; n += 17) /* long lines, at every alignment */
+        ok &= check_sweep(k, &state, 5, n, 1, 1) & check_sweep(k, &state, 5, n, 1, 0);
+    ok &= check_sweep(k, &state, 2, 10000, 1, 1) & check_sweep(k, &state, 2, 5, 5000, 1);
+    for (size_t points = 2; points <= 12; points++)
+        for (size_t n = 1; n < points && n <= FD_GRID_ORDER; n++)
+            for (size_t count = 1; count <= 33; count += 16)
+                ok &= check_weights(k, &state, points, n, count);
     for (size_t n = 0; n <= N; n++)
         ok &= check_nodes(k, &state, n);
     for (size_t m = 1; m < 8; m++)

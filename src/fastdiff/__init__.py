@@ -6,12 +6,16 @@ from .assembly import Result
 from .config import show_config
 from .operators import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 
+if TYPE_CHECKING:
+    from . import grid
+
 __all__ = [
     "NativeFunction",
     "Result",
     "__version__",
     "derivative",
     "gradient",
+    "grid",
     "hessian",
     "hvp",
     "jacobian",
@@ -42,4 +46,8 @@ else:
             from importlib.metadata import version
 
             return version("fastdiff-numerics")
+        if name == "grid":  # on demand: who has no samples need not load it
+            from importlib import import_module
+
+            return import_module(".grid", __name__)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

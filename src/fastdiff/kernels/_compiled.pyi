@@ -5,6 +5,8 @@ from numpy import float64, intp, uint8
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
+from ._types import Terms
+
 NAME: str
 LEVEL: str
 LEVELS: tuple[str, ...]
@@ -44,6 +46,8 @@ def next_round(
     order: NDArray[intp],
     h: NDArray[float64],
 ) -> list[int]: ...
+def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None: ...
+def weights(nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray[float64]) -> None: ...
 
 @disjoint_base
 class Follower:

@@ -85,11 +85,38 @@ cdef extern from "fastdiff.h" nogil:
                            intptr_t out_variant, intptr_t out_output) noexcept nogil
         void (*outputs)(const fd_program *, const fd_space *, size_t n, char *out, intptr_t out_lane,
                         intptr_t out_output) noexcept nogil
+    ctypedef struct fd_grid_rule:
+        size_t n, head, tail, points
+        const ptrdiff_t *index
+        const void *weights
+        ptrdiff_t origin
+        size_t pairs
+        int odd
+        const void *central
+        size_t width
+        ptrdiff_t first
+        const void *table
+    ctypedef struct fd_grid_term:
+        const void *a
+        void *out
+        const ptrdiff_t *astrides "as"
+        const ptrdiff_t *os
+        size_t axis
+        int add
+        fd_grid_rule rule
+    ctypedef struct fd_grid_kernels:
+        void (*sweep_f64)(size_t ndim, const size_t *shape, size_t terms, const fd_grid_term *term, int stream,
+                          size_t part, size_t parts) noexcept nogil
+        void (*sweep_f32)(size_t ndim, const size_t *shape, size_t terms, const fd_grid_term *term, int stream,
+                          size_t part, size_t parts) noexcept nogil
+        void (*weights)(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale,
+                        size_t count, double *out, size_t out_step) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
         const fd_control_kernels *control
         const fd_program_kernels *program
+        const fd_grid_kernels *grid
     ctypedef struct fd_build_info:
         const char *compiler
         const char *target
@@ -213,6 +240,65 @@ def next_round(
     with nogil:
         K.control.next_round(pstate, pk_least, close, pk, pkind, porder, ph, counts, lanes, outputs)
     return [counts[i] for i in range(16)]
+
+
+cdef const void *data(object array):
+    return NULL if array is None else cnp.PyArray_DATA(array)
+
+
+cdef void read_rule(fd_grid_rule *rule, object source) except *:
+    rule.n, rule.head, rule.tail, rule.origin = source.n, source.head, source.tail, source.origin
+    rule.points = source.index.shape[1]
+    rule.index = <const ptrdiff_t *> data(source.index)
+    rule.weights = data(source.weights)
+    rule.odd = source.odd
+    rule.pairs = source.central.shape[0]
+    rule.central = data(source.central)
+    rule.first = source.first
+    rule.table = data(source.table)
+    rule.width = 0 if source.table is None else source.table.shape[0]
+
+
+def sweep(tuple terms not None, bint stream, size_t part, size_t parts):
+    cdef cnp.ndarray a, out = terms[0].out
+    cdef size_t count = len(terms), ndim = cnp.PyArray_NDIM(out), t, d
+    cdef size_t itemsize = cnp.PyArray_ITEMSIZE(out)
+    cdef bint double_precision = itemsize == 8
+    cdef fd_grid_term *term = <fd_grid_term *> malloc(count * sizeof(fd_grid_term))
+    cdef ptrdiff_t *strides = <ptrdiff_t *> malloc(2 * count * ndim * sizeof(ptrdiff_t))
+    cdef size_t *shape = <size_t *> malloc(ndim * sizeof(size_t))
+    try:
+        if not (term and strides and shape):
+            raise MemoryError
+        for d in range(ndim):
+            shape[d] = cnp.PyArray_DIM(out, d)
+        for t in range(count):
+            a, out = terms[t].a, terms[t].out
+            term[t].a, term[t].out = cnp.PyArray_DATA(a), cnp.PyArray_DATA(out)
+            term[t].astrides, term[t].os = strides + 2 * t * ndim, strides + (2 * t + 1) * ndim
+            for d in range(ndim):
+                strides[2 * t * ndim + d] = cnp.PyArray_STRIDE(a, d) // <ptrdiff_t> itemsize
+                strides[(2 * t + 1) * ndim + d] = cnp.PyArray_STRIDE(out, d) // <ptrdiff_t> itemsize
+            term[t].axis, term[t].add = terms[t].axis, terms[t].add
+            read_rule(&term[t].rule, terms[t].rule)
+        with nogil:
+            if double_precision:
+                K.grid.sweep_f64(ndim, shape, count, term, stream, part, parts)
+            else:
+                K.grid.sweep_f32(ndim, shape, count, term, stream, part, parts)
+    finally:
+        free(term)
+        free(strides)
+        free(shape)
+
+
+def weights(cnp.ndarray nodes not None, size_t at, size_t n, double scale, cnp.ndarray out not None):
+    cdef const double *pnodes = <const double *> cnp.PyArray_DATA(nodes)
+    cdef double *pout = <double *> cnp.PyArray_DATA(out)
+    cdef size_t points = cnp.PyArray_DIM(nodes, 0), count = cnp.PyArray_DIM(nodes, 1)
+    cdef size_t step = cnp.PyArray_STRIDE(nodes, 0) // 8, out_step = cnp.PyArray_STRIDE(out, 0) // 8
+    with nogil:
+        K.grid.weights(pnodes, step, points, at, n, scale, count, pout, out_step)
 
 
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------

@@ -1,5 +1,8 @@
 """The kernels of csrc in NumPy: same functions, same bits, no compiler."""
 
+from itertools import product
+from math import prod
+
 import numpy as np
 from numpy import float64, intp, uint8
 from numpy.typing import NDArray
@@ -8,6 +11,7 @@ from ._numpy_program import bind_loops as bind_loops
 from ._numpy_program import difference as difference
 from ._numpy_program import evaluate as evaluate
 from ._numpy_program import samples as samples
+from ._types import Real, Rule, Terms
 
 NAME = "numpy"
 LEVEL = "numpy"
@@ -675,3 +679,105 @@ def _give_up(s: NDArray[float64]) -> None:
     s[_STATUS] = np.where(rough, float(_NOT_SMOOTH), s[_STATUS])
     torn = (s[_STATUS] == _NOT_SMOOTH) & (s[_SPREAD_FIRST] < np.inf)
     s[_ERROR] = np.where(torn, np.maximum(s[_ERROR], s[_SPREAD_FIRST]), s[_ERROR])
+
+
+# --- grids; the contract of rules and terms is in csrc/fastdiff.h ---
+
+TILE = 1 << 15  # results of a tile; bounds the temporaries
+
+
+def _central(p: list[Real], w: Real, odd: bool) -> Real:
+    total = np.zeros(())
+    for j, weight in enumerate(w):
+        up, down = p[2 * j + 1], p[2 * j + 2]
+        pair = weight * (up - down if odd else (up - p[0]) + (down - p[0]))
+        total = total + pair if j else pair
+    return total
+
+
+def _row(p: list[Real], w: Real) -> Real:
+    total: Real = w[0] * p[0]
+    for weight, sample in zip(w[1:], p[1:], strict=True):
+        total = total + weight * sample
+    return total
+
+
+def _box(a: Real, rule: Rule, begin: int, end: int) -> list[tuple[slice, Real]]:
+    """The results [begin, end) along axis 0, in pieces."""
+    pieces = []
+    inside = max(begin, rule.head), min(end, rule.n - rule.tail)
+    for i in (*range(begin, min(end, rule.head)), *range(max(begin, rule.n - rule.tail), end)):
+        row = i if i < rule.head else i - (rule.n - rule.tail) + rule.head
+        samples = [a[k] for k in rule.index[row]]
+        value = _central(samples, rule.central, rule.odd) if rule.weights is None else _row(samples, rule.weights[row])
+        pieces.append((slice(i, i + 1), value[np.newaxis]))
+    if inside[0] < inside[1]:
+        at, stop = inside[0] + rule.origin, inside[1] + rule.origin
+        if rule.table is None:
+            offsets = [0, *(sign * j for j in range(1, len(rule.central) + 1) for sign in (1, -1))]
+            value = _central([a[at + j : stop + j] for j in offsets], rule.central, rule.odd)
+        else:
+            table = rule.table[:, slice(*inside)].reshape(len(rule.table), -1, *(1,) * (a.ndim - 1))
+            first = rule.first
+            value = _row([a[at + first + j : stop + first + j] for j in range(len(table))], table)
+        pieces.append((slice(*inside), value))
+    return pieces
+
+
+def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None:
+    """All terms over the share `part` of `parts` of the results."""
+    shape, room = terms[0].out.shape, TILE
+    steps: list[int] = []
+    for length in reversed(shape):
+        steps.insert(0, min(length, room))
+        room //= steps[0]
+    tiles = product(*(range(0, length, step) for length, step in zip(shape, steps, strict=True)))
+    with np.errstate(all="ignore"):
+        for number, low in enumerate(tiles):
+            if number * parts // prod(-(-length // step) for length, step in zip(shape, steps, strict=True)) != part:
+                continue
+            box = tuple(slice(i, min(i + step, length)) for i, step, length in zip(low, steps, shape, strict=True))
+            for term in terms:
+                k = term.axis
+                a = np.moveaxis(term.a[(*box[:k], slice(None), *box[k + 1 :])], k, 0)
+                out = np.moveaxis(term.out[(*box[:k], slice(None), *box[k + 1 :])], k, 0)
+                for where, value in _box(a, term.rule, box[k].start, box[k].stop):
+                    np.add(out[where], value, out=out[where]) if term.add else np.copyto(out[where], value)
+
+
+def weights(nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray[float64]) -> None:
+    """Of nodes (points, count) for derivative n at node `at`: Fornberg (1988), all polynomials at once."""
+    points, count = nodes.shape
+    with np.errstate(all="ignore"):
+        if n == 1 and points == 3:
+            out[...] = _three_points((nodes[1] - nodes[0]) * scale, (nodes[2] - nodes[1]) * scale, at)
+            out *= scale
+            return
+        x = nodes * scale
+        c = np.zeros((points, n + 1, count))
+        c[0, 0] = 1.0
+        c1, c4 = np.ones(count), x[0] - x[at]
+        for i in range(1, points):
+            top = range(min(i, n), -1, -1)
+            c2, c5, c4 = np.ones(count), c4, x[i] - x[at]
+            for j in range(i):
+                c3 = x[i] - x[j]
+                c2 = c2 * c3
+                for k in top if j == i - 1 else ():
+                    c[i, k] = c1 * ((k * c[j, k - 1] if k else 0.0) - c5 * c[j, k]) / c2
+                for k in top:
+                    c[j, k] = (c4 * c[j, k] - (k * c[j, k - 1] if k else 0.0)) / c3
+            c1 = c2
+        out[...] = c[:, n]
+        for _ in range(n):
+            out *= scale
+
+
+def _three_points(d1: NDArray[float64], d2: NDArray[float64], at: int) -> tuple[NDArray[float64], ...]:
+    """The first derivative by three points in the closed form that is exact for parabolas."""
+    both = d1 + d2
+    if at == 0:
+        return -(2.0 * d1 + d2) / (d1 * both), both / (d1 * d2), -d1 / (d2 * both)
+    if at == 1:
+        return -d2 / (d1 * both), (d2 - d1) / (d1 * d2), d1 / (d2 * both)
+    return d2 / (d1 * both), -both / (d1 * d2), (2.0 * d2 + d1) / (d2 * both)
