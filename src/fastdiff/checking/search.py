@@ -1,0 +1,307 @@
+"""Which derivatives are compared: every entry, or random directions and, where one fails, ever smaller parts of it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import NDArray
+
+from .. import operators
+from .claims import Claim, Matrix
+from .lines import Lines, Look
+from .parameters import Parameters, named
+from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, agrees, flat, judge, narrow
+
+DIRECTIONS = 4  # when nobody says how many
+_ENOUGH = 60  # evaluations that a default number of directions stays within, once there are two
+_TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
+_LISTED = 1000  # entries that are wrong or unclear in a report
+_FOUND = 3  # wrong entries to be tracked down
+_BLOCKS = 64  # arrays to be compared one by one when a direction fails
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A judgement and what it is about: outputs by number, entries of x by number, or a direction."""
+
+    judged: Judged
+    output: int
+    entry: int | None = None  # of x; None: a direction
+    label: str = ""  # for directions and blocks
+    second: int | None = None  # the other entry of x, in second derivatives
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """All that was found, worst first; `agreed`: comparisons that needed no second look, and their bars relative to
+    the largest derivative of the output."""
+
+    findings: tuple[Finding, ...]
+    compared: int
+    directions: int
+    resolution: float
+
+
+def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> Outcome:
+    """All entries of a Jacobian (outputs, d), or of a gradient."""
+    operator = operators.gradient if scalar else operators.jacobian
+    found = operator(lines.call, lines.z, **lines.options())
+    d = len(lines.z)
+    value, error, step, good = (np.reshape(a, (-1, d)) for a in (found.value, found.error, found.h, found.converged))
+    assert isinstance(claim.here, Matrix)
+    given = claim.here.dense()
+    floor = limit.floor(given, value)
+    look = Look(value, error, step, good, found.reason)
+    ok = agrees(look, given, floor)
+    sharp = narrow(error, given, value)
+    with np.errstate(all="ignore"):
+        unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
+        weight = np.where(np.isfinite(given), np.maximum(np.abs(given), np.abs(np.nan_to_num(value))), 0.0) * unit
+        small = error * unit <= NARROW * weight.max(axis=1, keepdims=True)
+    vague = ok & ~sharp & ~small
+    units = np.eye(d) if d <= 200 else None
+
+    def unit_vector(j: int) -> NDArray[float64]:
+        return units[j] if units is not None else _unit(d, j)
+
+    def column(j: int) -> Look:
+        return Look(value[:, j], error[:, j], step[:, j], good[:, j], found.reason)
+
+    for j in np.flatnonzero(vague.any(axis=0)).tolist():
+        vague[:, j] &= ~flat(lines, unit_vector(j), column(j))
+    open_ = ~ok | vague
+    findings: list[Finding] = []
+    with np.errstate(all="ignore"):
+        excess = np.abs(given - value) / (error + floor)
+    excess = np.where(good, np.nan_to_num(excess, nan=np.inf), 1.0) * open_
+    order = np.argsort(-excess.max(axis=0, initial=0.0), kind="stable")
+    columns = [j for j in order.tolist() if open_[:, j].any()]
+    unclear = [j for j in columns if not good[open_[:, j], j].all()]  # some of what no bar is known for, too
+    columns = [*dict.fromkeys([*columns[: _TOGETHER - 2], *unclear[:2], *columns])]
+    for count, j in enumerate(columns):
+        if count >= _TOGETHER and any(f.judged.verdict != CORRECT for f in findings):
+            break
+        outputs = np.flatnonzero(open_[:, j])
+        outputs = outputs[np.argsort(-excess[outputs, j], kind="stable")]
+        judged = judge(lines, claim, unit_vector(j), given[:, j], column(j), floor[:, j], outputs)
+        findings += [Finding(one, i, j) for one, i in zip(judged, outputs.tolist())]
+    looked = {(f.output, f.entry) for f in findings}
+    wrong_somewhere = any(f.judged.verdict == WRONG for f in findings)
+    for at in np.argwhere(open_)[:_LISTED].tolist():
+        i, j = int(at[0]), int(at[1])
+        if (i, j) not in looked:  # like those that were looked at
+            clear = wrong_somewhere and good[i, j] and excess[i, j] > 4.0
+            verdict = WRONG if clear else INCONCLUSIVE
+            reason = "" if clear else (found.reason or "the error bar is too wide")
+            findings.append(Finding(Judged(verdict, given[i, j], value[i, j], error[i, j], reason=reason), i, j))
+    shown = _sorted(findings)
+    best = np.where(ok & ~vague, error, 0.0)
+    agreed = np.argwhere(ok & ~vague)
+    by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok & ~vague], kind="stable")
+    for i, j in agreed[by_size[:8]].tolist():
+        shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j))
+    with np.errstate(all="ignore"):
+        resolution = np.nan_to_num((best * unit).max(axis=1) / weight.max(axis=1), nan=0.0, posinf=0.0)
+    return Outcome(tuple(shown), given.size, 0, float(resolution.max(initial=0.0)))
+
+
+def _unit(d: int, j: int) -> NDArray[float64]:
+    e = np.zeros(d)
+    e[j] = 1.0
+    return e
+
+
+def _sorted(findings: list[Finding]) -> list[Finding]:
+    rank = {WRONG: 0, INCONCLUSIVE: 1, CORRECT: 2}
+
+    def size(f: Finding) -> float:
+        share = abs(f.judged.given - f.judged.estimated) / max(abs(f.judged.given), abs(f.judged.estimated), 1e-300)
+        return -share if np.isfinite(share) else -np.inf
+
+    return sorted(findings, key=lambda f: (rank[f.judged.verdict], size(f)))
+
+
+def random_direction(
+    rng: np.random.Generator, parameters: Parameters, lines: Lines, relative: bool
+) -> NDArray[float64]:
+    """Every entry moves, up or down, by a share of its own size or, if not `relative`, of that of its array.
+
+    Lengths are short dyadic numbers, so that points along the direction are exact in float32, too, and differ, so
+    that equal errors in two entries do not cancel.
+    """
+    z = parameters.vector
+    overall = float(np.sqrt(np.mean(np.square(z)))) or 1.0
+    size = np.empty(len(z))
+    for leaf in parameters.leaves:
+        part = z[leaf.start : leaf.stop]
+        rms = float(np.sqrt(np.mean(np.square(part)))) if part.size else 0.0
+        typical = rms if np.isfinite(rms) and rms > 0 else overall if np.isfinite(overall) else 1.0
+        own = np.where(part == 0, typical, np.abs(part)) if relative else np.full(part.shape, typical)
+        size[leaf.start : leaf.stop] = own
+    size = np.exp2(np.floor(np.log2(np.clip(np.nan_to_num(size, nan=1.0, posinf=1.0), 2.0**-1000, 2.0**1000))))
+    v = size * rng.integers(16, 32, len(z)) / 16.0 * rng.choice([-1.0, 1.0], len(z))
+    up, down = lines.space
+    inside = np.where((up <= 0) & (v > 0) | (down <= 0) & (v < 0), -v, v)
+    return np.asarray(inside * ((up > 0) | (down > 0)))
+
+
+def _contradiction(look: Look, given: NDArray[float64], floor: NDArray[float64]) -> NDArray[float64]:
+    """By how many bars each output is off; 0 where no bar is known."""
+    with np.errstate(all="ignore"):
+        return np.where(look.converged, np.nan_to_num(np.abs(given - look.value) / (look.error + floor)), 0.0)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One comparison along a direction: the given derivatives, the look at f, and the tolerance, per output."""
+
+    given: NDArray[float64]
+    look: Look
+    floor: NDArray[float64]
+    total: NDArray[float64]  # at most the sum of the sizes of all parts
+
+    @property
+    def excess(self) -> NDArray[float64]:
+        return _contradiction(self.look, self.given, self.floor)
+
+    def within(self, i: int, limit: Tolerance) -> bool:
+        """Whether errors below the tolerance in every entry can add up to this one."""
+        off = abs(self.given[i] - self.look.value[i])
+        return bool(off <= self.look.error[i] + limit.share * self.total[i])
+
+    def judged(self, i: int, verdict: str) -> Judged:
+        return Judged(verdict, float(self.given[i]), float(self.look.value[i]), float(self.look.error[i]))
+
+
+def random_directions(
+    lines: Lines, claim: Claim, limit: Tolerance, parameters: Parameters, count: int | None, seed: int
+) -> Outcome:
+    """Directional derivatives along random directions; where they fail, the arrays and entries that are to blame."""
+    rng = np.random.default_rng(seed)
+    findings: list[Finding] = []
+    vague: list[Finding] = []  # said nothing, which is no matter if other directions do
+    resolved = np.zeros(lines.here.size, bool)
+    resolution, done, most = 0.0, 0, 0
+
+    def probe(v: NDArray[float64]) -> Probe:
+        look, parts = lines.look(v), claim.here.parts(v)
+        return Probe(claim.along(v), look, limit.along(parts), parts[1] * np.sqrt(np.count_nonzero(v)))
+
+    for k in range(count or DIRECTIONS):
+        if count is None and done >= 2 and lines.nfev + most > _ENOUGH:
+            break
+        relative = k % 2 == 0
+        v = random_direction(rng, parameters, lines, relative)
+        before = lines.nfev
+        one = probe(v)
+        given, look = one.given, one.look
+        most = max(most, lines.nfev - before)
+        done += 1
+        label = f"direction {k + 1}"
+        ok = agrees(look, given, one.floor)
+        sharp = narrow(look.error, given, look.value)
+        if (ok & ~sharp).any():
+            sharp |= flat(lines, v, look)
+        resolved |= ok & sharp
+        outputs = np.flatnonzero(~ok)
+        outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
+        doubtful = judge(lines, claim, v, given, look, one.floor, outputs)
+        if any(j.verdict == WRONG for j in doubtful):
+            blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))
+            if not any(f.judged.verdict == WRONG for f in blamed):  # no entry is off by more than the tolerance
+                doubtful = [_spread(j) if j.verdict == WRONG else j for j in doubtful]
+            findings += blamed
+        for judged, i in zip(doubtful, outputs.tolist()):
+            resolved[i] |= judged.verdict == CORRECT
+            soft = judged.verdict == INCONCLUSIVE and not relative and not judged.reason.startswith("kink")
+            (vague if soft else findings).append(Finding(judged, i, label=label))
+        for i in np.flatnonzero(ok)[: 8 if k == 0 else 2].tolist():
+            j = Judged(CORRECT, float(given[i]), float(look.value[i]), float(look.error[i]))
+            (findings if sharp[i] else vague).append(Finding(j, i, label=label))
+        with np.errstate(all="ignore"):
+            share = look.error / np.maximum(np.abs(given), np.abs(look.value))
+        resolution = max(resolution, float(np.nan_to_num(share[ok & sharp], posinf=0.0).max(initial=0.0)))
+        if any(f.judged.verdict == WRONG for f in findings):
+            break
+    if not any(f.judged.verdict == WRONG for f in findings):
+        for f in vague:
+            if not resolved[f.output]:
+                reason = f.judged.reason or "roundoff or noise of f hides the derivative"
+                findings.append(replace(f, judged=replace(f.judged, verdict=INCONCLUSIVE, reason=reason)))
+    return Outcome(tuple(_sorted(findings)), done, done, resolution)
+
+
+def _spread(judged: Judged) -> Judged:
+    off = abs(judged.given - judged.estimated)
+    return replace(judged, verdict=CORRECT, error=max(judged.error, off))
+
+
+def _masked(v: NDArray[float64], which: NDArray[intp]) -> NDArray[float64]:
+    part = np.zeros(v.shape)
+    part[which] = v[which]
+    return part
+
+
+def _blame(
+    lines: Lines,
+    claim: Claim,
+    parameters: Parameters,
+    v: NDArray[float64],
+    whole: Probe,
+    limit: Tolerance,
+    probe: Callable[[NDArray[float64]], Probe],
+) -> Iterator[Finding]:
+    """Entries and arrays that are wrong, found by halving a direction along which the derivative is."""
+    leaves = [leaf for leaf in parameters.leaves if v[leaf.start : leaf.stop].any()]
+    suspects: list[tuple[NDArray[intp], Probe]] = [(np.flatnonzero(v), whole)]
+    if 1 < len(leaves) <= _BLOCKS:
+        parts = [leaf.start + np.flatnonzero(v[leaf.start : leaf.stop]) for leaf in leaves]
+        probes = [probe(_masked(v, part)) for part in parts]
+        guilty = [(k, p) for k, p in enumerate(probes) if p.excess.max() > 2.0]
+        guilty.sort(key=lambda pair: -float(pair[1].excess.max()))
+        suspects = [(parts[k], p) for k, p in guilty] or suspects
+        for k, p in guilty:
+            i = int(np.argmax(p.excess))
+            if not p.within(i, limit):
+                yield Finding(p.judged(i, WRONG), i, label=f"{leaves[k].path}, as a whole")
+    for which, one in suspects[:_FOUND]:
+        which, i, one = _halved(v, which, one, probe)
+        if len(which) == 1:
+            j = int(which[0])
+            e = _unit(len(v), j)
+            entry = probe(e)
+            if not agrees(entry.look, entry.given, entry.floor)[i]:
+                at = np.array([i])
+                yield Finding(judge(lines, claim, e, entry.given, entry.look, entry.floor, at)[0], i, j)
+                continue
+        if not one.within(i, limit):
+            first = named(*parameters.entry(int(which[0])))
+            yield Finding(one.judged(i, WRONG), i, label=f"{len(which)} entries from {first}")
+
+
+def _halved(
+    v: NDArray[float64], which: NDArray[intp], one: Probe, probe: Callable[[NDArray[float64]], Probe]
+) -> tuple[NDArray[intp], int, Probe]:
+    """The smallest part of the direction that contradicts, the output that does, and the comparison."""
+    while len(which) > 1:
+        halves = [which[: len(which) // 2], which[len(which) // 2 :]]
+        probes = [probe(_masked(v, half)) for half in halves]
+        k = int(np.argmax([p.excess.max() for p in probes]))
+        if probes[k].excess.max() <= 2.0:
+            break
+        which, one = halves[k], probes[k]
+    return which, int(np.argmax(one.excess)), one
+
+
+def entries_not_finite(lines: Lines, claim: Claim) -> list[Finding]:
+    """Entries of the given derivative that are nan or infinite, next to what f says of them."""
+    findings = []
+    for i, j in claim.here.not_finite():
+        look = lines.look(_unit(len(lines.z), j))
+        given = claim.along(_unit(len(lines.z), j))[i] if isinstance(claim.here, Matrix) else np.nan
+        known = bool(look.converged[i]) and bool(np.isfinite(look.value[i]))
+        verdict, reason = (WRONG, "given is not finite") if known else (INCONCLUSIVE, look.reason or "not finite")
+        one = Judged(verdict, float(given), float(look.value[i]), float(look.error[i]), reason=reason)
+        findings.append(Finding(one, i, j))
+    return findings
