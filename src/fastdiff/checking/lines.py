@@ -22,7 +22,9 @@ from .parameters import Parameters
 
 _FINER = 4.0  # ratio of neighbouring steps of the ladder
 _STEPS = 13  # of the ladder: from 8 times the operator's own step to about 2e-7 of that
-_SEEN = 8.0  # remainders of so many roundoffs are none
+_SEEN = 6.0  # remainders of so many roundoffs are none
+_CLOSE = 0.25  # share of an error bar that a difference seldom takes: bars are that wide
+_ACCURACY = 6  # order of the stencil that is asked then
 _FLAT = 0.2  # remainders over t that differ by no more than this do not fall
 
 
@@ -87,10 +89,25 @@ class Lines:
     def options(self) -> dict[str, Any]:
         return {"bounds": self.bounds, "vectorized": self.vectorized, "full_output": True}
 
-    def look(self, v: NDArray[float64], factor: float = 1.0) -> "Look":
+    def look(self, v: NDArray[float64], factor: float = 1.0, accuracy: int | None = None) -> "Look":
         """The derivative along v. Another factor: from other samples."""
-        found = operators.jvp(self.call, self.z, factor * v, **self.options())
+        found = operators.jvp(self.call, self.z, factor * v, accuracy=accuracy, **self.options())
         return Look.of(found, factor)
+
+    def sharpened(self, v: NDArray[float64], look: "Look", given: NDArray[float64], floor: NDArray[float64]) -> "Look":
+        """Where a difference comes near its bar: with the bar of a stencil of higher order, if that is narrower."""
+        with np.errstate(all="ignore"):
+            off = np.abs(given - look.value)
+            close = look.converged & (off > _CLOSE * look.error) & (off <= look.error + floor) & (off > floor)
+        if not close.any():
+            return look
+        other = self.look(v, accuracy=_ACCURACY)
+        better = close & other.converged & (other.error < look.error)
+        value, error, step = (
+            np.where(better, new, old)
+            for new, old in ((other.value, look.value), (other.error, look.error), (other.step, look.step))
+        )
+        return Look(value, error, step, look.converged, look.reason)
 
 
 @dataclass(frozen=True)
@@ -154,6 +171,7 @@ def _judged(
     moved = np.abs(np.stack((up, down)) - here)
     if (moved == 0).any() and (moved > 0).any():  # values come in steps: none is known better than the least of them
         noise = max(noise, float(moved[moved > 0].min()))
+    power = 2  # of t, with which slopes on both sides come near
     with np.errstate(all="ignore"):
         both = np.isfinite(up) & np.isfinite(down)
         if both[-4:].all():
@@ -163,26 +181,31 @@ def _judged(
             side, sign = (up, 1.0) if np.isfinite(up[-4:]).all() else (down, -1.0)
             off = sign * (side - here) / t - given
             bend = np.zeros(len(t))
-        rough = noise / t + np.spacing(abs(given))
+            power = 1
         good = np.isfinite(off)
-        off, bend, rough, t = off[good], bend[good], rough[good], t[good]
-        unclear = Remainder(False, False, np.nan, np.nan, np.inf, None)
-        if len(t) < 4:
-            return unclear
+        off, bend, t = off[good], bend[good], t[good]
+        if len(t) < 5:
+            return Remainder(False, False, np.nan, np.nan, np.inf, None)
+        # Where t is least, slopes differ by roundoff alone, whether they are those given or not.
+        noise = max(noise, float((np.abs(np.diff(off)) * t[1:])[-4:].max()))
+        rough = noise / t + np.spacing(abs(given))
         kink = _flat_tail(bend, rough)
         if kink is not None and abs(bend[kink]) > 0.02 * abs(off[kink]):
             slope = off[kink] + given
             return Remainder(False, False, 1.0, np.nan, np.inf, (slope - abs(bend[kink]), slope + abs(bend[kink])))
-        wrong = _flat_tail(off, rough)
+        # Without the first power of t that the slopes lack: an error shows at larger t, farther above roundoff.
+        near = off[1:] + np.diff(off) / (_FINER**power - 1)
+        wrong = _flat_tail(near, rough[1:])
         if wrong is not None:
-            return Remainder(True, False, _order(off, t, wrong), float(off[wrong]), float(rough[wrong]), None)
+            at = wrong + 1
+            return Remainder(True, False, _order(off, t, at), float(near[wrong]), float(rough[at]), None)
         last = _least_seen(off, rough)
         bars = np.abs(off) + _SEEN * rough
-        best = int(np.argmin(bars))
+        bar = float(np.maximum(bars[1:], bars[:-1]).min())  # of two neighbours: one alone may be near by chance
         if last < 2:
-            return Remainder(False, True, np.nan, np.nan, float(bars[best]), None)
+            return Remainder(False, True, np.nan, np.nan, bar, None)
         falls = abs(off[last]) * 3.0 <= abs(off[last - 2])
-        return Remainder(False, bool(falls), _order(off, t, last), np.nan, float(bars[best]), None)
+        return Remainder(False, bool(falls), _order(off, t, last), np.nan, bar, None)
 
 
 def _least_seen(off: NDArray[float64], rough: NDArray[float64]) -> int:

@@ -11,7 +11,7 @@ from .. import operators
 from .claims import Claim, Matrix
 from .lines import Lines, Look
 from .parameters import Parameters, named
-from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, agrees, flat, judge, narrow
+from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, agrees, flat, judge, narrow, shortened
 
 DIRECTIONS = 4  # when nobody says how many
 _ENOUGH = 60  # evaluations that a default number of directions stays within, once there are two
@@ -48,18 +48,12 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     operator = operators.gradient if scalar else operators.jacobian
     found = operator(lines.call, lines.z, **lines.options())
     d = len(lines.z)
-    value, error, step, good = (np.reshape(a, (-1, d)) for a in (found.value, found.error, found.h, found.converged))
+    value, error, step, good = (
+        np.array(a).reshape(-1, d) for a in (found.value, found.error, found.h, found.converged)
+    )
     assert isinstance(claim.here, Matrix)
     given = claim.here.dense()
     floor = limit.floor(given, value)
-    look = Look(value, error, step, good, found.reason)
-    ok = agrees(look, given, floor)
-    sharp = narrow(error, given, value)
-    with np.errstate(all="ignore"):
-        unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
-        weight = np.where(np.isfinite(given), np.maximum(np.abs(given), np.abs(np.nan_to_num(value))), 0.0) * unit
-        small = error * unit <= NARROW * weight.max(axis=1, keepdims=True)
-    vague = ok & ~sharp & ~small
     units = np.eye(d) if d <= 200 else None
 
     def unit_vector(j: int) -> NDArray[float64]:
@@ -68,6 +62,19 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     def column(j: int) -> Look:
         return Look(value[:, j], error[:, j], step[:, j], good[:, j], found.reason)
 
+    with np.errstate(all="ignore"):
+        close = good & (np.abs(given - value) > floor)
+    for j in np.flatnonzero(close.any(axis=0)).tolist():
+        better = lines.sharpened(unit_vector(j), column(j), given[:, j], floor[:, j])
+        value[:, j], error[:, j], step[:, j] = better.value, better.error, better.step
+    ok = agrees(Look(value, error, step, good, found.reason), given, floor)
+    sharp = narrow(error, given, value)
+    with np.errstate(all="ignore"):
+        unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
+        weight = np.where(np.isfinite(given), np.maximum(np.abs(given), np.abs(np.nan_to_num(value))), 0.0) * unit
+        small = error * unit <= NARROW * weight.max(axis=1, keepdims=True)
+    vague = ok & ~sharp & ~small
+    matters = NARROW * weight.max(axis=1, keepdims=True) / unit
     for j in np.flatnonzero(vague.any(axis=0)).tolist():
         vague[:, j] &= ~flat(lines, unit_vector(j), column(j))
     open_ = ~ok | vague
@@ -84,7 +91,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
             break
         outputs = np.flatnonzero(open_[:, j])
         outputs = outputs[np.argsort(-excess[outputs, j], kind="stable")]
-        judged = judge(lines, claim, unit_vector(j), given[:, j], column(j), floor[:, j], outputs)
+        judged = judge(lines, claim, unit_vector(j), given[:, j], column(j), floor[:, j], outputs, matters[:, j])
         findings += [Finding(one, i, j) for one, i in zip(judged, outputs.tolist())]
     looked = {(f.output, f.entry) for f in findings}
     wrong_somewhere = any(f.judged.verdict == WRONG for f in findings)
@@ -93,7 +100,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
         if (i, j) not in looked:  # like those that were looked at
             clear = wrong_somewhere and good[i, j] and excess[i, j] > 4.0
             verdict = WRONG if clear else INCONCLUSIVE
-            reason = "" if clear else (found.reason or "the error bar is too wide")
+            reason = "" if clear else (shortened(found.reason) or "the error bar is too wide")
             findings.append(Finding(Judged(verdict, given[i, j], value[i, j], error[i, j], reason=reason), i, j))
     shown = _sorted(findings)
     best = np.where(ok & ~vague, error, 0.0)
@@ -119,7 +126,7 @@ def _sorted(findings: list[Finding]) -> list[Finding]:
         share = abs(f.judged.given - f.judged.estimated) / max(abs(f.judged.given), abs(f.judged.estimated), 1e-300)
         return -share if np.isfinite(share) else -np.inf
 
-    return sorted(findings, key=lambda f: (rank[f.judged.verdict], size(f)))
+    return sorted(findings, key=lambda f: (rank[f.judged.verdict], f.entry is None, size(f)))
 
 
 def random_direction(
@@ -185,8 +192,10 @@ def random_directions(
     resolution, done, most = 0.0, 0, 0
 
     def probe(v: NDArray[float64]) -> Probe:
-        look, parts = lines.look(v), claim.here.parts(v)
-        return Probe(claim.along(v), look, limit.along(parts), parts[1] * np.sqrt(np.count_nonzero(v)))
+        given, parts = claim.along(v), claim.here.parts(v)
+        floor = limit.along(parts)
+        look = lines.sharpened(v, lines.look(v), given, floor)
+        return Probe(given, look, floor, parts[1] * np.sqrt(np.count_nonzero(v)))
 
     for k in range(count or DIRECTIONS):
         if count is None and done >= 2 and lines.nfev + most > _ENOUGH:
@@ -206,7 +215,8 @@ def random_directions(
         resolved |= ok & sharp
         outputs = np.flatnonzero(~ok)
         outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
-        doubtful = judge(lines, claim, v, given, look, one.floor, outputs)
+        matters = NARROW * claim.here.parts(v)[1]
+        doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters)
         if any(j.verdict == WRONG for j in doubtful):
             blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))
             if not any(f.judged.verdict == WRONG for f in blamed):  # no entry is off by more than the tolerance
@@ -271,10 +281,11 @@ def _blame(
             j = int(which[0])
             e = _unit(len(v), j)
             entry = probe(e)
-            if not agrees(entry.look, entry.given, entry.floor)[i]:
+            floor = limit.floor(entry.given, entry.look.value)
+            if not agrees(entry.look, entry.given, floor)[i]:
                 at = np.array([i])
-                yield Finding(judge(lines, claim, e, entry.given, entry.look, entry.floor, at)[0], i, j)
-                continue
+                yield Finding(judge(lines, claim, e, entry.given, entry.look, floor, at, 0.0 * floor)[0], i, j)
+            continue
         if not one.within(i, limit):
             first = named(*parameters.entry(int(which[0])))
             yield Finding(one.judged(i, WRONG), i, label=f"{len(which)} entries from {first}")
@@ -301,7 +312,9 @@ def entries_not_finite(lines: Lines, claim: Claim) -> list[Finding]:
         look = lines.look(_unit(len(lines.z), j))
         given = claim.along(_unit(len(lines.z), j))[i] if isinstance(claim.here, Matrix) else np.nan
         known = bool(look.converged[i]) and bool(np.isfinite(look.value[i]))
-        verdict, reason = (WRONG, "given is not finite") if known else (INCONCLUSIVE, look.reason or "not finite")
+        verdict, reason = (
+            (WRONG, "given is not finite") if known else (INCONCLUSIVE, shortened(look.reason) or "not finite")
+        )
         one = Judged(verdict, float(given), float(look.value[i]), float(look.error[i]), reason=reason)
         findings.append(Finding(one, i, j))
     return findings

@@ -127,7 +127,7 @@ def random_pairs(
                 judged = _second_look(lines, left, right, given, float(one.floor[0]), one.look)
             findings.append(Finding(judged, 0, label=f"directions {2 * k + 1} and {2 * k + 2}"))
             if judged.verdict == WRONG:
-                blamed = _blame(lines, left, right, claim, one, hv, probe)
+                blamed = _blame(lines, left, right, claim, one, limit, hv, probe)
                 return Outcome(tuple(_sorted([*blamed, *findings])), 2 * done, 2 * done, resolution)
     return Outcome(tuple(_sorted(findings)), 2 * done, 2 * done, resolution)
 
@@ -138,6 +138,7 @@ def _blame(
     v: NDArray[float64],
     claim: Claim,
     one: Probe,
+    limit: Tolerance,
     hv: NDArray[float64],
     probe: Callable[[NDArray[float64], NDArray[float64], NDArray[float64]], Probe],
 ) -> list[Finding]:
@@ -156,5 +157,6 @@ def _blame(
         return []
     j = int(columns[0])
     one = along_row(_unit(len(v), j))
-    judged = _second_look(lines, e, _unit(len(v), j), float(one.given[0]), float(one.floor[0]), one.look)
+    floor = float(limit.floor(one.given, one.look.value)[0])
+    judged = _second_look(lines, e, _unit(len(v), j), float(one.given[0]), floor, one.look)
     return [Finding(judged, i, j, second=i)]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
+from .. import steps
 from .claims import Claim
 from .lines import Lines, Look, Remainder, remainder
 
@@ -49,16 +50,21 @@ class Tolerance:
     def along(self, parts: tuple[NDArray[float64], NDArray[float64]]) -> NDArray[float64]:
         """Of sums of many entries, whose largest part and root of the sum of squares are given.
 
-        The share is that of the largest part alone, so that an error in one of many entries stands out; the errors
-        of all that a caller allows with `rtol` may add up.
+        No more than their roundoff, so that an error in one of many entries stands out; but what a caller allows with
+        `rtol` may add up.
         """
         largest, norm = parts
-        return np.asarray(self.share * largest + (4.0 * self.share if self.asked else 64.0 * self.eps) * norm)
+        return np.asarray(self.share * largest + 4.0 * self.share * norm if self.asked else 64.0 * self.eps * norm)
 
 
 def tolerance(rtol: float | None, eps: float) -> Tolerance:
     default = float(np.sqrt(eps))
     return Tolerance(max(rtol or 0.0, default), eps, rtol is not None and rtol > default)
+
+
+def shortened(reason: str) -> str:
+    """The engine's reason, as it fits a table."""
+    return "f is not smooth near x, or noisy" if steps.REASONS[steps.NOT_SMOOTH] in reason else reason
 
 
 def narrow(error: NDArray[float64], given: NDArray[float64], found: NDArray[float64]) -> NDArray[np.bool_]:
@@ -88,8 +94,9 @@ def judge(
     first: Look,
     floor: NDArray[float64],
     outputs: NDArray[np.intp],
+    matters: NDArray[float64],
 ) -> list[Judged]:
-    """Second looks at outputs along v that the first left open."""
+    """Second looks at outputs along v that the first left open. Errors below `matters` do not, if they cannot be seen."""
     if not outputs.size:
         return []
     steps = first.step[outputs]
@@ -99,7 +106,7 @@ def judge(
     noise = None
     judged = []
     for i in outputs.tolist():
-        one = _decide(given[i], floor[i], _pick(first, i), _pick(second, i), found[i])
+        one = _decide(given[i], floor[i], matters[i], _pick(first, i), _pick(second, i), found[i])
         if one.verdict == WRONG:
             noise = claim.noise(v) if noise is None else noise
             if abs(one.given - one.estimated) <= one.error + floor[i] + _JITTER * noise[i]:
@@ -118,10 +125,11 @@ class _Point:
 
 def _pick(look: Look, i: int) -> _Point:
     value, error = float(look.value[i]), float(look.error[i])
-    return _Point(value, error, bool(look.converged[i]) and bool(np.isfinite(value)) and error < np.inf, look.reason)
+    good = bool(look.converged[i]) and bool(np.isfinite(value)) and error < np.inf
+    return _Point(value, error, good, shortened(look.reason))
 
 
-def _decide(given: float, floor: float, first: _Point, second: _Point, rest: Remainder) -> Judged:
+def _decide(given: float, floor: float, matters: float, first: _Point, second: _Point, rest: Remainder) -> Judged:
     best = min((look for look in (first, second) if look.good), key=lambda look: look.error, default=first)
     estimated, error = best.value, best.error
     if rest.kink is not None:
@@ -153,9 +161,11 @@ def _decide(given: float, floor: float, first: _Point, second: _Point, rest: Rem
             INCONCLUSIVE, given, estimated, max(error, abs(given - slope)), rest.order,
             best.reason or "the remainder says wrong, differences do not agree",
         )  # fmt: skip
-    if rest.right or (rest.wrong and abs(rest.gap) <= floor):
+    # What the remainder bounds more narrowly than the contradiction is, it refutes.
+    against = any(contradicts(look) and rest.bar > 0.5 * abs(given - look.value) for look in (first, second))
+    if (rest.right and not (against and np.isnan(rest.order))) or (rest.wrong and abs(rest.gap) <= floor):
         bar = max(rest.bar, floor)
-        if bar <= NARROW * abs(given) or (fits(best) and narrowly(best)):
+        if (bar <= matters and not against) or bar <= NARROW * abs(given) or (fits(best) and narrowly(best)):
             if best.good and best.error <= bar:
                 bar = max(best.error, abs(given - best.value))
                 return Judged(CORRECT, given, best.value, bar, rest.order)
@@ -166,6 +176,8 @@ def _decide(given: float, floor: float, first: _Point, second: _Point, rest: Rem
         )  # fmt: skip
     if any(fits(look) and narrowly(look) for look in (first, second)):
         return Judged(CORRECT, given, estimated, max(error, abs(given - estimated)), rest.order)
+    if rest.bar <= matters and not against:
+        return Judged(CORRECT, given, given, rest.bar, rest.order)
     return Judged(INCONCLUSIVE, given, estimated, error, rest.order, best.reason or _mixed(given, estimated))
 
 
