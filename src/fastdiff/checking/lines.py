@@ -21,7 +21,8 @@ from .frameworks import as_array
 from .parameters import Parameters
 
 _FINER = 4.0  # ratio of neighbouring steps of the ladder
-_STEPS = 13  # of the ladder: from 8 times the operator's own step to about 2e-7 of that
+_FARTHEST = 128.0  # of the ladder, in steps of the operator
+_STEPS = 15  # of the ladder: down by a factor of 3e8
 _SEEN = 6.0  # remainders of so many roundoffs are none
 _CLOSE = 0.25  # share of an error bar that a difference seldom takes: bars are that wide
 _ACCURACY = 6  # order of the stencil that is asked then
@@ -96,9 +97,7 @@ class Lines:
 
     def sharpened(self, v: NDArray[float64], look: "Look", given: NDArray[float64], floor: NDArray[float64]) -> "Look":
         """Where a difference comes near its bar: with the bar of a stencil of higher order, if that is narrower."""
-        with np.errstate(all="ignore"):
-            off = np.abs(given - look.value)
-            close = look.converged & (off > _CLOSE * look.error) & (off <= look.error + floor) & (off > floor)
+        close = look.close(given, floor)
         if not close.any():
             return look
         other = self.look(v, accuracy=_ACCURACY)
@@ -119,6 +118,13 @@ class Look:
     step: NDArray[float64]
     converged: NDArray[np.bool_]
     reason: str
+
+    def close(self, given: NDArray[float64], floor: NDArray[float64]) -> NDArray[np.bool_]:
+        """Whether a difference within the bar comes nearer to its end than right derivatives do."""
+        with np.errstate(all="ignore"):
+            off = np.abs(given - self.value)
+            near = (off > _CLOSE * self.error) & (off <= self.error + floor) & (off > floor)
+        return np.asarray(self.converged & near)
 
     @classmethod
     def of(cls, found: Any, factor: float = 1.0) -> "Look":
@@ -145,7 +151,7 @@ class Remainder:
 
 def remainder(lines: Lines, v: NDArray[float64], given: NDArray[float64], step: float) -> list[Remainder]:
     """The verdict of the remainder on slopes (outputs,) along v; `step` is where the operators found the derivative."""
-    t = step * 8.0 * 1.0625 * _FINER ** -np.arange(float(_STEPS))
+    t = step * _FARTHEST * 1.0625 * _FINER ** -np.arange(float(_STEPS))
     here = lines.here.astype(float64).reshape(-1)
     noise = _noise(lines, v, step, here)
     up, down = lines.at(v, t), lines.at(v, -t)
@@ -204,7 +210,7 @@ def _judged(
         bar = float(np.maximum(bars[1:], bars[:-1]).min())  # of two neighbours: one alone may be near by chance
         if last < 2:
             return Remainder(False, True, np.nan, np.nan, bar, None)
-        falls = abs(off[last]) * 3.0 <= abs(off[last - 2])
+        falls = abs(off[last]) * 2.0 <= abs(off[last - 1]) and abs(off[last]) * 4.0 <= abs(off[last - 2])
         return Remainder(False, bool(falls), _order(off, t, last), np.nan, bar, None)
 
 

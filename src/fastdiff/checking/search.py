@@ -67,7 +67,8 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     for j in np.flatnonzero(close.any(axis=0)).tolist():
         better = lines.sharpened(unit_vector(j), column(j), given[:, j], floor[:, j])
         value[:, j], error[:, j], step[:, j] = better.value, better.error, better.step
-    ok = agrees(Look(value, error, step, good, found.reason), given, floor)
+    every = Look(value, error, step, good, found.reason)
+    ok = agrees(every, given, floor) & ~every.close(given, floor)
     sharp = narrow(error, given, value)
     with np.errstate(all="ignore"):
         unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
@@ -208,11 +209,12 @@ def random_directions(
         most = max(most, lines.nfev - before)
         done += 1
         label = f"direction {k + 1}"
-        ok = agrees(look, given, one.floor)
+        ok = agrees(look, given, one.floor) & ~look.close(given, one.floor)
         sharp = narrow(look.error, given, look.value)
         if (ok & ~sharp).any():
             sharp |= flat(lines, v, look)
-        resolved |= ok & sharp
+        ok &= sharp
+        resolved |= ok
         outputs = np.flatnonzero(~ok)
         outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
         matters = NARROW * claim.here.parts(v)[1]
@@ -228,17 +230,16 @@ def random_directions(
             (vague if soft else findings).append(Finding(judged, i, label=label))
         for i in np.flatnonzero(ok)[: 8 if k == 0 else 2].tolist():
             j = Judged(CORRECT, float(given[i]), float(look.value[i]), float(look.error[i]))
-            (findings if sharp[i] else vague).append(Finding(j, i, label=label))
+            findings.append(Finding(j, i, label=label))
         with np.errstate(all="ignore"):
             share = look.error / np.maximum(np.abs(given), np.abs(look.value))
-        resolution = max(resolution, float(np.nan_to_num(share[ok & sharp], posinf=0.0).max(initial=0.0)))
+        resolution = max(resolution, float(np.nan_to_num(share[ok], posinf=0.0).max(initial=0.0)))
         if any(f.judged.verdict == WRONG for f in findings):
             break
     if not any(f.judged.verdict == WRONG for f in findings):
         for f in vague:
             if not resolved[f.output]:
-                reason = f.judged.reason or "roundoff or noise of f hides the derivative"
-                findings.append(replace(f, judged=replace(f.judged, verdict=INCONCLUSIVE, reason=reason)))
+                findings.append(f)
     return Outcome(tuple(_sorted(findings)), done, done, resolution)
 
 
