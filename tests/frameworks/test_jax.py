@@ -19,7 +19,12 @@ def dtype(request):
 def parameters(dtype, seed=0):
     rng = np.random.default_rng(seed)
     return {
-        "layers": [{"weight": jnp.asarray(rng.normal(size=(6, 4)) / 2, dtype), "bias": jnp.asarray(rng.normal(size=6) / 10, dtype)}],
+        "layers": [
+            {
+                "weight": jnp.asarray(rng.normal(size=(6, 4)) / 2, dtype),
+                "bias": jnp.asarray(rng.normal(size=6) / 10, dtype),
+            }
+        ],
         "out": jnp.asarray(rng.normal(size=6), dtype),
     }
 

@@ -113,7 +113,7 @@ def check_gradient(
     ...     r = 2 * (p["weights"] @ data + p["bias"])
     ...     return {"weights": np.outer(r, data), "bias": -r}
     >>> report = check_gradient(loss, wrong, model)
-    >>> report.verdict, [entry.name for entry in report.entries[:2]]
+    >>> report.verdict, sorted(entry.name for entry in report.entries if entry.verdict == "wrong")
     ('wrong', ['bias[0]', 'bias[1]'])
 
     At a kink there is no gradient, so there is nothing to be said about one:

@@ -14,7 +14,8 @@ from .parameters import Parameters, named
 from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, agrees, flat, judge, narrow, shortened
 
 DIRECTIONS = 4  # when nobody says how many
-_ENOUGH = 60  # evaluations that a default number of directions stays within, once there are two
+_SINGLE = 1e-10  # float32 and coarser have a larger unit roundoff
+_ENOUGH = 60  # evaluations that a default number of directions stays within, after the first
 _TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
 _LISTED = 1000  # entries that are wrong or unclear in a report
 _FOUND = 3  # wrong entries to be tracked down
@@ -199,9 +200,9 @@ def random_directions(
         return Probe(given, look, floor, parts[1] * np.sqrt(np.count_nonzero(v)))
 
     for k in range(count or DIRECTIONS):
-        if count is None and done >= 2 and lines.nfev + most > _ENOUGH:
+        if count is None and done and lines.nfev + most > _ENOUGH:
             break
-        relative = k % 2 == 0
+        relative = k % 2 == 0 or parameters.eps > _SINGLE  # in float32 steps that suit small entries leave large ones
         v = random_direction(rng, parameters, lines, relative)
         before = lines.nfev
         one = probe(v)
