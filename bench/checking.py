@@ -3,7 +3,7 @@
 Every family of functions is checked at random points, with
 
 - its correct gradient: *alarms* counts "wrong", *unsure* counts "inconclusive";
-- a gradient with one entry off by a relative 1e-5 and 1e-7 (of float32 models 1e-2), among those entries that change f
+- a gradient with one entry off by a relative 1e-5 and 1e-7 (of float32 models a tenth), among those entries that change f
   by at least a thousandth as much as the largest does when they change by their own size: *missed* counts "correct".
 
 The peers see the same points, with their usual thresholds: `scipy.optimize.check_grad` with the norm of the difference

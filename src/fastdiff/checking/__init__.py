@@ -356,6 +356,9 @@ class _Weighed(Lines):
 
     weights: NDArray[float64] | None = None
 
+    def weigh(self, weights: NDArray[float64]) -> None:
+        self.weights, self._here = weights, None
+
     def call(self, z: NDArray[Any]) -> NDArray[Any]:
         value = super().call(z)
         if self.weights is None:
@@ -520,8 +523,7 @@ class _Problem:
         shape, dtype = self.shape, self.lines.here.dtype
         raw = self.lines.f(self.parameters.build(self.lines.z), *self.lines.args) if callable(self.given) else None
         framework = owner(raw)
-        self.lines.weights = weights
-        self.lines._here = None
+        self.lines.weigh(weights)
         self.shape = (_COTANGENTS,)
         if self.given is not None:
             if not callable(self.given):
@@ -556,7 +558,7 @@ class _Problem:
             return self.report(Outcome((Finding(nothing, 0, label="f"),), 0, 0, 0.0))
         bad = search.entries_not_finite(self.lines, claim)
         if bad:
-            return self.report(Outcome(tuple(search._sorted(bad)), len(bad), 0, 0.0))
+            return self.report(Outcome(tuple(search.worst_first(bad)), len(bad), 0, 0.0))
         if self.directions is None and len(self.parameters) <= _MANY:
             return self.report(search.every_entry(self.lines, claim, self.limit, scalar))
         return self.report(

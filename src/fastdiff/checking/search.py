@@ -35,8 +35,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was found, worst first; `agreed`: comparisons that needed no second look, and their bars relative to
-    the largest derivative of the output."""
+    """All that was found, worst first; how much was compared; the widest error bar of what agreed, relative to the
+    largest derivatives."""
 
     findings: tuple[Finding, ...]
     compared: int
@@ -58,7 +58,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     units = np.eye(d) if d <= 200 else None
 
     def unit_vector(j: int) -> NDArray[float64]:
-        return units[j] if units is not None else _unit(d, j)
+        return units[j] if units is not None else axis(d, j)
 
     def column(j: int) -> Look:
         return Look(value[:, j], error[:, j], step[:, j], good[:, j], found.reason)
@@ -104,7 +104,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
             verdict = WRONG if clear else INCONCLUSIVE
             reason = "" if clear else (shortened(found.reason) or "the error bar is too wide")
             findings.append(Finding(Judged(verdict, given[i, j], value[i, j], error[i, j], reason=reason), i, j))
-    shown = _sorted(findings)
+    shown = worst_first(findings)
     best = np.where(ok & ~vague, error, 0.0)
     agreed = np.argwhere(ok & ~vague)
     by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok & ~vague], kind="stable")
@@ -115,13 +115,13 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     return Outcome(tuple(shown), given.size, 0, float(resolution.max(initial=0.0)))
 
 
-def _unit(d: int, j: int) -> NDArray[float64]:
+def axis(d: int, j: int) -> NDArray[float64]:
     e = np.zeros(d)
     e[j] = 1.0
     return e
 
 
-def _sorted(findings: list[Finding]) -> list[Finding]:
+def worst_first(findings: list[Finding]) -> list[Finding]:
     rank = {WRONG: 0, INCONCLUSIVE: 1, CORRECT: 2}
 
     def size(f: Finding) -> float:
@@ -222,8 +222,9 @@ def random_directions(
         doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters)
         if any(j.verdict == WRONG for j in doubtful):
             blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))
-            if not any(f.judged.verdict == WRONG for f in blamed):  # no entry is off by more than the tolerance
-                doubtful = [_spread(j) if j.verdict == WRONG else j for j in doubtful]
+            if not any(f.judged.verdict == WRONG for f in blamed):
+                fine = bool(blamed) and all(f.judged.verdict == CORRECT for f in blamed)
+                doubtful = [_unblamed(j, fine) if j.verdict == WRONG else j for j in doubtful]
             findings += blamed
         for judged, i in zip(doubtful, outputs.tolist()):
             resolved[i] |= judged.verdict == CORRECT
@@ -241,15 +242,17 @@ def random_directions(
         for f in vague:
             if not resolved[f.output]:
                 findings.append(f)
-    return Outcome(tuple(_sorted(findings)), done, done, resolution)
+    return Outcome(tuple(worst_first(findings)), done, done, resolution)
 
 
-def _spread(judged: Judged) -> Judged:
-    off = abs(judged.given - judged.estimated)
-    return replace(judged, verdict=CORRECT, error=max(judged.error, off))
+def _unblamed(judged: Judged, fine: bool) -> Judged:
+    """A direction that is wrong where no part of it is: correct if no entry is off by more than the tolerance."""
+    if fine:
+        return replace(judged, verdict=CORRECT, error=max(judged.error, abs(judged.given - judged.estimated)))
+    return replace(judged, verdict=INCONCLUSIVE, reason="wrong along the direction, but no part of it is")
 
 
-def _masked(v: NDArray[float64], which: NDArray[intp]) -> NDArray[float64]:
+def masked(v: NDArray[float64], which: NDArray[intp]) -> NDArray[float64]:
     part = np.zeros(v.shape)
     part[which] = v[which]
     return part
@@ -265,41 +268,55 @@ def _blame(
     probe: Callable[[NDArray[float64]], Probe],
 ) -> Iterator[Finding]:
     """Entries and arrays that are wrong, found by halving a direction along which the derivative is."""
+
+    def confirm(which: NDArray[intp], one: Probe) -> Finding | None:
+        """What a second look says of a part of the direction: correct, too, where errors too small to count add up."""
+        i = int(np.argmax(one.excess))
+        part = masked(v, which)
+        judged = judge(lines, claim, part, one.given, one.look, one.floor, np.array([i]), 0.0 * one.floor)[0]
+        if judged.verdict == WRONG and one.within(i, limit):
+            return Finding(replace(judged, verdict=CORRECT, error=abs(judged.given - judged.estimated)), i)
+        return Finding(judged, i) if judged.verdict != INCONCLUSIVE else None
+
     leaves = [leaf for leaf in parameters.leaves if v[leaf.start : leaf.stop].any()]
     suspects: list[tuple[NDArray[intp], Probe]] = [(np.flatnonzero(v), whole)]
     if 1 < len(leaves) <= _BLOCKS:
         parts = [leaf.start + np.flatnonzero(v[leaf.start : leaf.stop]) for leaf in leaves]
-        probes = [probe(_masked(v, part)) for part in parts]
-        guilty = [(k, p) for k, p in enumerate(probes) if p.excess.max() > 2.0]
-        guilty.sort(key=lambda pair: -float(pair[1].excess.max()))
-        suspects = [(parts[k], p) for k, p in guilty] or suspects
-        for k, p in guilty:
-            i = int(np.argmax(p.excess))
-            if not p.within(i, limit):
-                yield Finding(p.judged(i, WRONG), i, label=f"{leaves[k].path}, as a whole")
+        probes = [probe(masked(v, part)) for part in parts]
+        guilty = [k for k, p in enumerate(probes) if p.excess.max() > 2.0]
+        guilty.sort(key=lambda k: -float(probes[k].excess.max()))
+        confirmed = []
+        for k in guilty:
+            array = confirm(parts[k], probes[k])
+            if array is not None and array.judged.verdict == WRONG:
+                confirmed.append((parts[k], probes[k]))
+                yield replace(array, label=f"{leaves[k].path}, as a whole")
+        suspects = confirmed or suspects
     for which, one in suspects[:_FOUND]:
-        which, i, one = _halved(v, which, one, probe)
+        which, i, one = halved(v, which, one, probe)
         if len(which) == 1:
             j = int(which[0])
-            e = _unit(len(v), j)
+            e = axis(len(v), j)
             entry = probe(e)
             floor = limit.floor(entry.given, entry.look.value)
+            judged = entry.judged(i, CORRECT)
             if not agrees(entry.look, entry.given, floor)[i]:
-                at = np.array([i])
-                yield Finding(judge(lines, claim, e, entry.given, entry.look, floor, at, 0.0 * floor)[0], i, j)
+                judged = judge(lines, claim, e, entry.given, entry.look, floor, np.array([i]), 0.0 * floor)[0]
+            yield Finding(judged, i, j)
             continue
-        if not one.within(i, limit):
+        block = confirm(which, one)
+        if block is not None:
             first = named(*parameters.entry(int(which[0])))
-            yield Finding(one.judged(i, WRONG), i, label=f"{len(which)} entries from {first}")
+            yield replace(block, label=f"{len(which)} entries from {first}")
 
 
-def _halved(
+def halved(
     v: NDArray[float64], which: NDArray[intp], one: Probe, probe: Callable[[NDArray[float64]], Probe]
 ) -> tuple[NDArray[intp], int, Probe]:
     """The smallest part of the direction that contradicts, the output that does, and the comparison."""
     while len(which) > 1:
         halves = [which[: len(which) // 2], which[len(which) // 2 :]]
-        probes = [probe(_masked(v, half)) for half in halves]
+        probes = [probe(masked(v, half)) for half in halves]
         k = int(np.argmax([p.excess.max() for p in probes]))
         if probes[k].excess.max() <= 2.0:
             break
@@ -311,8 +328,8 @@ def entries_not_finite(lines: Lines, claim: Claim) -> list[Finding]:
     """Entries of the given derivative that are nan or infinite, next to what f says of them."""
     findings = []
     for i, j in claim.here.not_finite():
-        look = lines.look(_unit(len(lines.z), j))
-        given = claim.along(_unit(len(lines.z), j))[i] if isinstance(claim.here, Matrix) else np.nan
+        look = lines.look(axis(len(lines.z), j))
+        given = claim.along(axis(len(lines.z), j))[i] if isinstance(claim.here, Matrix) else np.nan
         known = bool(look.converged[i]) and bool(np.isfinite(look.value[i]))
         verdict, reason = (
             (WRONG, "given is not finite") if known else (INCONCLUSIVE, shortened(look.reason) or "not finite")

@@ -10,7 +10,7 @@ from .. import operators
 from .claims import Claim, Matrix
 from .lines import Lines, Look
 from .parameters import Parameters
-from .search import Finding, Outcome, Probe, _halved, _sorted, _unit, random_direction
+from .search import Finding, Outcome, Probe, axis, halved, random_direction, worst_first
 from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance
 
 _PAIRS = 3  # of random directions, when nobody says how many
@@ -85,11 +85,11 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance) -> Outcome:
         else:
             at = np.array([value[i, j]]), np.array([error[i, j]]), np.array([1.0]), np.array([good[i, j]])
             first = Look(*at, found.reason)
-            one = _second_look(lines, _unit(d, i), _unit(d, j), float(given[i, j]), float(floor[i, j]), first)
-            if one.verdict == WRONG and abs(one.given - one.estimated) <= 8.0 * claim.noise(_unit(d, j))[i]:
+            one = _second_look(lines, axis(d, i), axis(d, j), float(given[i, j]), float(floor[i, j]), first)
+            if one.verdict == WRONG and abs(one.given - one.estimated) <= 8.0 * claim.noise(axis(d, j))[i]:
                 one = Judged(CORRECT, one.given, one.estimated, abs(one.given - one.estimated))
         findings.append(Finding(one, i, j, second=i))
-    shown = _sorted(findings)
+    shown = worst_first(findings)
     for i, j in np.argwhere(~open_)[:8].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j, second=i))
     seen = float((np.where(open_, 0.0, error) * unit).max()) / weight if weight > 0 else 0.0
@@ -128,8 +128,8 @@ def random_pairs(
             findings.append(Finding(judged, 0, label=f"directions {2 * k + 1} and {2 * k + 2}"))
             if judged.verdict == WRONG:
                 blamed = _blame(lines, left, right, claim, one, limit, hv, probe)
-                return Outcome(tuple(_sorted([*blamed, *findings])), 2 * done, 2 * done, resolution)
-    return Outcome(tuple(_sorted(findings)), 2 * done, 2 * done, resolution)
+                return Outcome(tuple(worst_first([*blamed, *findings])), 2 * done, 2 * done, resolution)
+    return Outcome(tuple(worst_first(findings)), 2 * done, 2 * done, resolution)
 
 
 def _blame(
@@ -143,20 +143,20 @@ def _blame(
     probe: Callable[[NDArray[float64], NDArray[float64], NDArray[float64]], Probe],
 ) -> list[Finding]:
     """Halve u to the row, then v to the column."""
-    rows, _, one = _halved(u, np.flatnonzero(u), one, lambda part: probe(part, v, hv))
+    rows, _, one = halved(u, np.flatnonzero(u), one, lambda part: probe(part, v, hv))
     if len(rows) > 1:
         return []
     i = int(rows[0])
-    e = _unit(len(u), i)
+    e = axis(len(u), i)
 
     def along_row(part: NDArray[float64]) -> Probe:
         return probe(e, part, claim.along(part))
 
-    columns, _, _ = _halved(v, np.flatnonzero(v), one, along_row)
+    columns, _, _ = halved(v, np.flatnonzero(v), one, along_row)
     if len(columns) > 1:
         return []
     j = int(columns[0])
-    one = along_row(_unit(len(v), j))
+    one = along_row(axis(len(v), j))
     floor = float(limit.floor(one.given, one.look.value)[0])
-    judged = _second_look(lines, e, _unit(len(v), j), float(one.given[0]), floor, one.look)
+    judged = _second_look(lines, e, axis(len(v), j), float(one.given[0]), floor, one.look)
     return [Finding(judged, i, j, second=i)]
