@@ -154,7 +154,8 @@ def _decide(given: float, floor: float, matters: float, first: _Point, second: _
         slope = given + rest.gap
         looks = [look for look in (first, second) if contradicts(look)]
         confirmed = [look for look in looks if abs(look.value - slope) <= look.error + 0.3 * abs(rest.gap)]
-        if confirmed and not any(fits(look) and narrowly(look) for look in (first, second)):
+        # A look that fits speaks for the given derivative, unless its bar is so wide that it fits anything.
+        if confirmed and not any(fits(look) and look.error < abs(rest.gap) for look in (first, second)):
             best = min(confirmed, key=lambda look: look.error)
             return Judged(WRONG, given, best.value, best.error, rest.order)
         return Judged(
