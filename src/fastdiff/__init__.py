@@ -6,13 +6,16 @@ from .assembly import Result
 from .config import show_config
 from .operators import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 
-if TYPE_CHECKING:
-    from . import grid
-
 __all__ = [
     "NativeFunction",
+    "Report",
     "Result",
     "__version__",
+    "check_gradient",
+    "check_hessian",
+    "check_jacobian",
+    "check_jvp",
+    "check_vjp",
     "derivative",
     "gradient",
     "grid",
@@ -23,31 +26,35 @@ __all__ = [
     "mixed_partial",
     "partials",
     "show_config",
+    "testing",
     "trace",
 ]
 
 __version__: str
 
 if TYPE_CHECKING:
+    from . import grid, testing
+    from .checking import Report, check_gradient, check_hessian, check_jacobian, check_jvp, check_vjp
     from .functions.native import NativeFunction
     from .functions.recording import trace
 else:
+    # On demand, as no part of most sessions: where each name is, or the module that it is.
+    _LATER = {
+        "grid": ".grid",
+        "testing": ".testing",
+        "trace": ".functions.recording",
+        "NativeFunction": ".functions.native",
+        **dict.fromkeys((name for name in __all__ if name == "Report" or name.startswith("check_")), ".checking"),
+    }
 
     def __getattr__(name):
-        if name == "trace":  # recording is no part of most sessions
-            from .functions.recording import trace
-
-            return trace
-        if name == "NativeFunction":
-            from .functions.native import NativeFunction
-
-            return NativeFunction
-        if name == "__version__":  # on demand: looking it up costs more than the rest of the import
+        if name == "__version__":
             from importlib.metadata import version
 
             return version("fastdiff-numerics")
-        if name == "grid":  # on demand: who has no samples need not load it
+        if name in _LATER:
             from importlib import import_module
 
-            return import_module(".grid", __name__)
+            module = import_module(_LATER[name], __name__)
+            return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
