@@ -486,14 +486,17 @@ INLINE void start_again(block *b, size_t i)
     b->s[ERROR][i] = INFINITY;
 }
 
-/* Ask for the smaller step, inside the bracket; where there is none left, stop. */
+/* Ask for the smaller step, inside the bracket; where there is none left, stop: with what a smaller step has settled. */
 INLINE void shrunk(block *b, size_t i, bool who, double down)
 {
     double k = b->k[i], lo = b->s[LO][i];
     down = larger(down, b->k_least[i]);
     down = down <= lo ? whole_above((k + lo) / 2.0) : down;
     bool stuck = who & ((down <= lo) | (down >= k));
-    b->s[STATUS][i] = stuck ? STALLED : b->s[STATUS][i];
+    bool settled = (lo > -INFINITY) & (b->s[ZEROS][i] == 0.0) & (b->s[SIGMA][i] >= 0.0) &
+                   (b->s[ERROR][i] < fabs(b->s[VALUE][i]));
+    double end = settled ? CONVERGED : STALLED;
+    b->s[STATUS][i] = stuck ? end : b->s[STATUS][i];
     b->s[WANT_K][i] = who ? down : b->s[WANT_K][i];
 }
 
@@ -569,7 +572,8 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             double top = larger(fabs(b->c[last - 1][i] * back), fabs(b->c[last][i] * back));
             double then = larger(fabs(b->s[PREV_C1][i]), fabs(b->s[PREV_C2][i]));
             bool alike = fabs(log2_of(then) - log2_of(top) - (stagnant ? fell : 0.0)) < 0.125;
-            b->corner[i] = stagnant & alike & (b->s[PREV_FLAGS][i] == BAD) ? 1.0 : 0.0;
+            bool beside = b->s[LO][i] > -INFINITY; /* a smaller step has settled */
+            b->corner[i] = stagnant & alike & (b->s[PREV_FLAGS][i] == BAD) & !beside ? 1.0 : 0.0;
             b->bad[i] = (b->bad[i] != 0.0) | stagnant | (b->crossed[i] != 0.0) ? 1.0 : 0.0;
         }
     EACH rough |= bits_of(plain ? b->bad[i] : larger(b->bad[i], b->suspicious[i]));

@@ -402,11 +402,11 @@ def _control(
         stagnant = (s[_PREV_K] < np.inf) & (fell >= 2.0) & (error >= 0.25 * s[_PREV_ERROR]) & (excess > tolerance)
         stagnant &= ~suspicious
         rough = rough | stagnant
-        # Samples that shrink exactly like h, twice, are those of a corner.
+        # Samples that shrink exactly like h, twice, are those of a corner, unless a smaller step has settled beside it.
         top = np.maximum(np.abs(c[last - 1] * back), np.abs(c[last] * back))
         top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
         alike = np.abs(_log2(top_then) - _log2(top) - np.where(stagnant, fell, 0.0)) < 0.125
-        corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & live
+        corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & (s[_LO] == -np.inf) & live
         # As rough as at a much larger step, and not alike: noise, unless a smaller step resolves it.
         loud = np.abs(d[1])
         for v in d[2:]:
@@ -658,11 +658,12 @@ def _shrunk(
     k_least: NDArray[float64],
     s: NDArray[float64],
 ) -> None:
-    """Ask for the smaller step, inside the bracket; where there is none left, stop."""
+    """Ask for the smaller step, inside the bracket; where there is none left, stop: with what a smaller step has settled."""
     down = np.maximum(down, k_least)
     down = np.where(down <= s[_LO], np.ceil((k + s[_LO]) / 2.0) + 0.0, down)
     stuck = who & ((down <= s[_LO]) | (down >= k))
-    s[_STATUS] = np.where(stuck, float(_STALLED), s[_STATUS])
+    settled = (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0) & (s[_SIGMA] >= 0.0) & (s[_ERROR] < np.abs(s[_VALUE]))
+    s[_STATUS] = np.where(stuck, np.where(settled, float(_CONVERGED), float(_STALLED)), s[_STATUS])
     s[_WANT_K] = np.where(who, down, s[_WANT_K])
 
 
