@@ -16,6 +16,7 @@
 
 #if defined(__GNUC__)
 #define INLINE static inline __attribute__((always_inline))
+#define ONCE static __attribute__((noinline))
 #define UNROLLED _Pragma("GCC unroll 27")
 #elif defined(_MSC_VER)
 #define INLINE static __forceinline
@@ -24,6 +25,9 @@
 #endif
 #ifndef UNROLLED
 #define UNROLLED
+#endif
+#ifndef ONCE
+#define ONCE static
 #endif
 
 enum { LANES = 32, MAX_NODES = 40, HEADER = 18, KINDS = 16 };
@@ -223,19 +227,18 @@ INLINE void fetch(block *b, size_t len, uint32_t fields)
         }
 }
 
+ONCE void fetch_later(block *b, uint32_t fields, size_t len)
+{
+    fetch(b, len, fields & ~b->fetched);
+    b->fetched |= fields;
+}
+
 /* Fields that are about to change in part. */
 INLINE void change(block *b, uint32_t fields, size_t len)
 {
-    fetch(b, len, fields & ~b->fetched);
-    b->fetched |= fields;
+    if (fields & ~b->fetched)
+        fetch_later(b, fields, len);
     b->changed |= fields;
-}
-
-/* Fields that are needed as they are. */
-INLINE void fetch_more(block *b, uint32_t fields, size_t len)
-{
-    fetch(b, len, fields & ~b->fetched);
-    b->fetched |= fields;
 }
 
 /* The elements first to first + have, or those at `at`, and copies of the first one up to len. */
@@ -604,7 +607,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
     if (a->base) {
         EACH met |= bits_of(b->s[PREV_K][i] < INFINITY ? 1.0 : 0.0);
         if (met || !plain) {
-            fetch_more(b, BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS), len);
+            fetch_later(b, BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS), len);
             EACH {
                 double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
                 bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
@@ -824,6 +827,15 @@ INLINE void give_up(block *b, size_t i)
     b->s[STATUS][i] = status;
 }
 
+/* --- any number of elements, whatever they are ----------------------------------------------------------------------- */
+
+/* The functions above for elements that are not plain, compiled once for all of them. */
+ONCE void differences_of(block *b, const call *a, size_t len) { differences(b, a, len); }
+ONCE void coefficients_of(block *b, const level_table *t, size_t len) { coefficients(b, t, len); }
+ONCE void spectrum_of(block *b, const level_table *t, size_t len) { spectrum(b, t, len); }
+ONCE void plateau_of(block *b, const level_table *t, size_t len) { plateau(b, t, len); }
+ONCE void judge_of(block *b, const call *a, size_t len) { judge(b, a, len, false); }
+
 /* --- one element, whatever it is ------------------------------------------------------------------------------------ */
 
 /* Turn to the side where f is finite; come closer where neither is. */
@@ -913,7 +925,7 @@ static bool probe_heard(block *b, const level_table *t)
 
 /* What this round and the one before at a larger step say of the noise in f, into sigma: the highest coefficients must
  * fall as powers of the step. */
-INLINE void compare(block *b, const level_table *t, size_t len)
+ONCE void compare(block *b, const level_table *t, size_t len)
 {
     const size_t last = t->last;
     uint64_t any = 0;
@@ -958,7 +970,7 @@ INLINE void begin(block *b, const call *a, size_t len)
 static void analyse_one(block *b, const call *a)
 {
     const level_table *t = &a->t;
-    coefficients(b, t, 1);
+    coefficients_of(b, t, 1);
     if (a->base) {
         if (probe_heard(b, t))
             return;
@@ -966,9 +978,9 @@ static void analyse_one(block *b, const call *a)
     }
     b->unit[0] = larger(b->roundoff[0], b->s[SIGMA][0] * power(-b->exponent[0]));
     b->suspicious[0] = b->crossed[0] = 0.0;
-    spectrum(b, t, 1);
+    spectrum_of(b, t, 1);
     if (a->base) {
-        plateau(b, t, 1);
+        plateau_of(b, t, 1);
         cross(b, 1);
         if (b->flat[0] != 0.0) {
             if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] <= 0.0) {
@@ -977,21 +989,21 @@ static void analyse_one(block *b, const call *a)
                 double sigma = larger(b->unit[0], 0.7 * exp2_of(b->plateau[0] + b->lu[0], false));
                 b->unit[0] = sigma;
                 b->s[SIGMA][0] = larger(b->s[SIGMA][0], sigma * power(b->exponent[0]));
-                spectrum(b, t, 1);
+                spectrum_of(b, t, 1);
             }
         }
     }
-    judge(b, a, 1, false);
+    judge_of(b, a, 1);
 }
 
-static void judge_one(const call *a, size_t element)
+ONCE void judge_one(const call *a, size_t element)
 {
     block b;
     load(&b, a, element, NULL, 1, 1, ALL_FIELDS);
     if (b.s[STATUS][0] != RUNNING)
         return;
     begin(&b, a, 1);
-    differences(&b, a, 1);
+    differences_of(&b, a, 1);
     const bool expected = b.s[PREV_FLAGS][0] >= SUSPICIOUS && b.s[PREV_K][0] < INFINITY;
     if (b.wild[0] != 0.0)
         not_finite(&b, a, element);
@@ -1052,20 +1064,20 @@ static void judge_compared(const call *a, size_t first, const size_t *at, size_t
         keep[i] = !probed & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
     }
     begin(&b, a, len);
-    differences(&b, a, len);
-    coefficients(&b, &a->t, len);
+    differences_of(&b, a, len);
+    coefficients_of(&b, &a->t, len);
     if (a->base)
         compare(&b, &a->t, len);
     EACH b.unit[i] = larger(b.roundoff[i], b.s[SIGMA][i] * power(-b.exponent[i]));
-    spectrum(&b, &a->t, len);
+    spectrum_of(&b, &a->t, len);
     memset(b.suspicious, 0, sizeof b.suspicious);
     memset(b.crossed, 0, sizeof b.crossed);
     memset(b.flat, 0, sizeof b.flat);
     if (a->base) {
-        plateau(&b, &a->t, len);
+        plateau_of(&b, &a->t, len);
         cross(&b, len);
     }
-    judge(&b, a, len, false);
+    judge_of(&b, a, len);
     EACH keep[i] = (b.wild[i] == 0.0) & (b.still[i] == 0.0) & (b.flat[i] == 0.0) ? keep[i] : 0.0;
     for (size_t i = 0; i < have; i++)
         give_up(&b, i);
