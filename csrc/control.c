@@ -227,6 +227,7 @@ INLINE void fetch(block *b, size_t len, uint32_t fields)
         }
 }
 
+/* Fields that are needed as they are. */
 ONCE void fetch_later(block *b, uint32_t fields, size_t len)
 {
     fetch(b, len, fields & ~b->fetched);

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastdiff
-from fastdiff.functions import threads
+from fastdiff import threads
 from fastdiff.functions.recording import record
 from fastdiff.kernels import _numpy_program, backend
 

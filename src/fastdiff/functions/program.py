@@ -17,8 +17,8 @@ import numpy as np
 from numpy import float64, int64
 from numpy.typing import ArrayLike, NDArray
 
+from .. import threads as _threads
 from ..kernels import backend
-from . import threads as _threads
 from .compiling import Tape, compiled, dependence
 
 Rows = NDArray[int64]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
+from ..arguments import whole
 from .lines import BOUNDARIES, MAX_ACCURACY, MAX_DERIVATIVE, Line, make_line
 
 NUMBERS = (float, int, np.float64)
@@ -69,17 +70,8 @@ def axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return normalize_axis_tuple(axis, ndim, argname="axis")
 
 
-def integer(value: Any, name: str, low: int, high: int | None) -> int:
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < low or (high is not None and value > high):
-        bounds = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"{name} must be {bounds}, got {value}")
-    return int(value)
-
-
 def threads(value: int | None) -> int | None:
-    return None if value is None else integer(value, "threads", 1, None)
+    return None if value is None else whole("threads", value, 1, None)
 
 
 def lines(
@@ -108,8 +100,8 @@ def _lines(
     period: Any,
     unit: str | None,
 ) -> tuple[Line, ...]:
-    n = integer(n, "n", 1, MAX_DERIVATIVE)
-    accuracy = integer(accuracy, "accuracy", 1, MAX_ACCURACY)
+    n = whole("n", n, 1, MAX_DERIVATIVE)
+    accuracy = whole("accuracy", accuracy, 1, MAX_ACCURACY)
     if len(spacing) == 0:
         spacing = [1.0] * len(along)
     elif len(spacing) == 1 and np.ndim(spacing[0]) == 0:
@@ -217,5 +209,5 @@ def parts(a: NDArray[Any]) -> NDArray[Any]:
 def normal_axis(axis: Any, ndim: int) -> int:
     if type(axis) is int and -ndim <= axis < ndim:
         return axis % ndim
-    (found,) = normalize_axis_tuple(integer(axis, "axis", -(2**31), None), ndim, argname="axis")
+    (found,) = normalize_axis_tuple(whole("axis", axis, -(2**31), None), ndim, argname="axis")
     return found

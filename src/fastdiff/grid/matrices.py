@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..arguments import whole
 from . import inputs
 from .lines import Line
 
@@ -63,7 +64,7 @@ def matrix(
     except ImportError as error:
         raise ImportError("fastdiff.grid.matrix needs SciPy, which is not installed") from error
     given = shape if isinstance(shape, tuple) else (shape,)
-    sizes = tuple(inputs.integer(k, "shape", 0, None) for k in given)
+    sizes = tuple(whole("shape", k, 0, None) for k in given)
     if not sizes:
         raise ValueError("shape must have at least one axis, got ()")
     along = inputs.normal_axis(axis, len(sizes))
@@ -71,8 +72,7 @@ def matrix(
     rows, columns, weights = _entries(line)
     one = sparse.csr_array((weights, (rows, columns)), shape=(line.results, line.samples))
     outer, inner = prod(sizes[:along]), prod(sizes[along + 1 :])
-    whole = sparse.kron(sparse.eye_array(outer), sparse.kron(one, sparse.eye_array(inner)), format="csr")
-    return whole
+    return sparse.kron(sparse.eye_array(outer), sparse.kron(one, sparse.eye_array(inner)), format="csr")
 
 
 def _entries(line: Line) -> "tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]":

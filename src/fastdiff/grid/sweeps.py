@@ -1,8 +1,5 @@
 """Runs terms over arrays: threads by slabs, and conversion of input a slab at a time."""
 
-import threading
-from collections import deque
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +7,7 @@ from numpy.typing import NDArray
 
 from ..config import available_cpus
 from ..kernels import backend
+from ..threads import each
 from .lines import BLOCK, Line, Rule
 
 PER_THREAD = 1 << 18  # results that are worth a thread: below that, starting it costs more than it does
@@ -58,7 +56,7 @@ def run(jobs: list[Job], threads: int | None) -> None:
     if not bulky and not any(map(_foreign, jobs)):
         terms = terms_of(jobs, cut, 0, length)
         parts = 1 if count == 1 else min(PORTIONS * count, out.size)
-        in_threads(lambda part: backend.sweep(terms, stream, part, parts), parts, count)
+        each(lambda part: backend.sweep(terms, stream, part, parts), parts, count)
         return
     rows = max(1, min(length, SLAB * length // out.size))
     if bulky:
@@ -68,7 +66,7 @@ def run(jobs: list[Job], threads: int | None) -> None:
     def work(k: int) -> None:
         backend.sweep(terms_of(jobs, cut, slabs[k], min(slabs[k] + rows, length)), stream, 0, 1)
 
-    in_threads(work, len(slabs), count)
+    each(work, len(slabs), count)
 
 
 def _foreign(job: Job) -> bool:
@@ -137,36 +135,3 @@ def _ordered(terms: list[Term]) -> tuple[Term, ...]:
         a, out = (x.transpose(*rest, *order)[(0,) * len(rest)] for x in (term.a, term.out))
         found.append(Term(a, out, order.index(term.axis), term.rule, term.add))
     return tuple(found)
-
-
-def in_threads(work: Callable[[int], None], parts: int, count: int) -> None:
-    """work(0) .. work(parts - 1) in `count` threads; the first failure is raised when all have ended.
-
-    Each thread takes the next part when it is done with one, so that a busy processor holds nobody up.
-    """
-    if count == 1:
-        for part in range(parts):
-            work(part)
-        return
-    left = deque(range(parts))
-    failures: list[BaseException] = []
-
-    def take() -> None:
-        while left and not failures:
-            try:
-                part = left.popleft()
-            except IndexError:  # another thread took the last one
-                return
-            try:
-                work(part)
-            except BaseException as failure:
-                failures.append(failure)
-
-    others = [threading.Thread(target=take) for _ in range(1, min(count, parts))]
-    for thread in others:
-        thread.start()
-    take()
-    for thread in others:
-        thread.join()
-    if failures:
-        raise failures[0]
