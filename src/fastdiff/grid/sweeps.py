@@ -110,7 +110,7 @@ def _converted(jobs: list[Job], a: NDArray[Any], cut: int, begin: int, end: int)
         a = np.take(a, range(low, high), axis=cut, mode="wrap")
     else:
         a = _along(a, cut, low, high)
-    return np.ascontiguousarray(a, dtype=jobs[0].out.dtype), low
+    return np.require(a, jobs[0].out.dtype, ["C", "ALIGNED"]), low
 
 
 def _along(a: NDArray[Any], axis: int, begin: int, end: int) -> NDArray[Any]:
