@@ -30,7 +30,7 @@
 #define ONCE static
 #endif
 
-enum { LANES = 32, MAX_NODES = 40, HEADER = 18, KINDS = 16 };
+enum { LANES = 32, MAX_NODES = 40, HEADER = 18 };
 
 enum {
     LO, HI, SIGMA, ZEROS, LEAP, SHRINK, PROBED, ROUNDS, FLOOR,
@@ -156,7 +156,8 @@ typedef struct {
     const double *samples, *scale, *k, *k_unit, *k_least, *caps;
     double eps;
     int side;
-    bool base; /* level 0 */
+    bool base;  /* level 0 */
+    bool fresh; /* no round has judged these elements, and their state holds nothing */
     double level;
     size_t lanes, outputs, count; /* count: elements, of all lanes */
     const ptrdiff_t *which;       /* the lanes to judge, or NULL for all of them */
@@ -193,7 +194,8 @@ typedef struct {
     double work[LANES], best[LANES];
     const double *from; /* the state: of the first element, or of all where `at` says which */
     const size_t *at;
-    size_t have, stride;
+    bool fresh;
+    size_t have;
     uint32_t fetched, changed; /* fields of s that hold the state, that will have to be written back */
 } block;
 
@@ -211,17 +213,42 @@ INLINE void copy(double *out, const double *in, size_t n)
             out[i] = in[i];
 }
 
+/* What a field holds before the first round; HI is one more than the cap. */
+INLINE double initial(size_t field)
+{
+    switch (field) {
+    case LO: case FIRST_K:
+        return -INFINITY;
+    case PREV_K: case FLOOR: case ERROR: case SPREAD_FIRST: case SPREAD_LEAST:
+        return INFINITY;
+    case LEAP:
+        return 4.0;
+    case SHRINK:
+        return 8.0;
+    case VALUE:
+        return NAN;
+    default:
+        return 0.0;
+    }
+}
+
 /* Fields of the state, with copies of the first element after the last one. */
 INLINE void fetch(block *b, size_t len, uint32_t fields)
 {
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         if (fields >> f & 1) {
+            if (b->fresh) {
+                EACH b->s[f][i] = f == HI ? b->cap[i] + 1.0 : initial(f);
+                continue;
+            }
+            const double *from = b->from + f;
             if (b->at)
                 for (size_t i = 0; i < b->have; i++)
-                    b->s[f][i] = b->from[f * b->stride + b->at[i]];
+                    b->s[f][i] = from[b->at[i] * FIELDS];
             else
-                copy(b->s[f], b->from + f * b->stride, len == 1 ? 1 : b->have);
+                for (size_t i = 0; i < b->have; i++)
+                    b->s[f][i] = from[i * FIELDS];
             for (size_t i = b->have; i < len; i++)
                 b->s[f][i] = b->s[f][0];
         }
@@ -245,12 +272,11 @@ INLINE void change(block *b, uint32_t fields, size_t len)
 /* The elements first to first + have, or those at `at`, and copies of the first one up to len. */
 INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t have, size_t len, uint32_t fields)
 {
-    b->from = at ? a->state : a->state + first;
+    b->from = at ? a->state : a->state + first * FIELDS;
     b->at = at;
+    b->fresh = a->fresh;
     b->have = have;
-    b->stride = a->count;
     b->fetched = b->changed = fields;
-    fetch(b, len, fields);
     if (at) {
         for (size_t q = 0; q <= a->t.last; q++)
             for (size_t i = 0; i < have; i++)
@@ -285,6 +311,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         b->k_least[i] = b->k_least[0];
         b->cap[i] = b->cap[0];
     }
+    fetch(b, len, fields);
 }
 
 /* --- from samples to coefficients ---------------------------------------------------------------------------------- */
@@ -1015,15 +1042,14 @@ ONCE void judge_one(const call *a, size_t element)
     give_up(&b, 0);
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
-        a->state[f * a->count + element] = b.s[f][0];
+        a->state[element * FIELDS + f] = b.s[f][0];
 }
 
 /* --- a block of elements --------------------------------------------------------------------------------------------- */
 
-/* Whether any element is not plain, or failed; keep: 1 for the others. */
-INLINE bool odd_ones(const block *b, double *keep, size_t len)
+/* Elements that are not plain, or failed, are not kept. */
+INLINE void odd_ones(const block *b, double *keep, size_t len)
 {
-    uint64_t odd = 0;
     EACH {
         bool plain = (b->wild[i] == 0.0) & (b->still[i] == 0.0) & (b->flat[i] == 0.0);
         bool near = (fabs(b->unscale[i]) < 600.0) & (fabs(b->truncation[i]) < 100.0) & (fabs(b->rounding[i]) < 100.0) &
@@ -1034,23 +1060,57 @@ INLINE bool odd_ones(const block *b, double *keep, size_t len)
         bool late = (b->s[STATUS][i] == RUNNING) & (b->s[ROUNDS][i] >= ROUNDS_MAX) & (b->s[WANT_LEVEL][i] == 0.0);
         keep[i] = late | (b->s[STATUS][i] == STALLED) | (b->s[STATUS][i] == NOT_SMOOTH) ? 0.0 : keep[i];
     }
-    EACH odd |= bits_of(keep[i] != 0.0 ? 0.0 : 1.0);
-    return odd != 0;
 }
 
 /* The elements with a keep of 1 into the state; the others are judged one by one. */
 static void store(const block *b, const call *a, size_t first, const size_t *at, size_t have, const double *keep)
 {
-    double *field = a->state;
-    for (size_t f = 0; f < FIELDS; f++, field += a->count)
+    size_t kept[LANES], to[LANES], count = 0;
+    for (size_t i = 0; i < have; i++) {
+        const size_t element = at ? at[i] : first + i;
+        if (keep[i] != 0.0) {
+            kept[count] = i;
+            to[count++] = element * FIELDS;
+        } else {
+            judge_one(a, element);
+        }
+    }
+    for (size_t f = 0; f < FIELDS; f++)
         if (b->changed >> f & 1)
-            for (size_t i = 0; i < have; i++) {
-                size_t e = at ? at[i] : first + i;
-                field[e] = keep[i] != 0.0 ? b->s[f][i] : field[e];
-            }
-    for (size_t i = 0; i < have; i++)
+            for (size_t i = 0; i < count; i++)
+                a->state[to[i] + f] = b->s[f][kept[i]];
+}
+
+/* Of fresh elements the whole state is written only where another round follows. */
+static void store_fresh(block *b, const call *a, size_t first, const size_t *at, size_t have, const double *keep)
+{
+    double going[LANES];
+    uint64_t any = 0;
+    enum { len = LANES };
+    EACH {
+        going[i] = (b->s[STATUS][i] == RUNNING) & (keep[i] != 0.0) ? 1.0 : 0.0;
+    }
+    EACH any |= bits_of(going[i]);
+    for (size_t i = 0; i < have; i++) {
+        const size_t element = at ? at[i] : first + i;
+        double *state = a->state + element * FIELDS;
+        state[ERROR] = b->s[ERROR][i];
+        state[VALUE] = b->s[VALUE][i];
+        state[K] = b->s[K][i];
+        state[STATUS] = keep[i] != 0.0 ? b->s[STATUS][i] : RUNNING;
         if (keep[i] == 0.0)
-            judge_one(a, at ? at[i] : first + i);
+            judge_one(a, element);
+    }
+    if (!any)
+        return;
+    fetch_later(b, ALL_FIELDS & ~b->changed, len);
+    for (size_t i = 0; i < have; i++)
+        if (going[i] != 0.0) {
+            double *state = a->state + (at ? at[i] : first + i) * FIELDS;
+            UNROLLED
+            for (size_t f = 0; f < FIELDS; f++)
+                state[f] = b->s[f][i];
+        }
 }
 
 /* Elements of which some have a round to compare with, or noise that is known. */
@@ -1116,59 +1176,31 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     else
         memset(b.flat, 0, sizeof b.flat);
     judge(&b, a, len, true);
-    if (odd_ones(&b, keep, len) || at) {
+    odd_ones(&b, keep, len);
+    if (a->fresh)
+        store_fresh(&b, a, first, at, have, keep);
+    else
         store(&b, a, first, at, have, keep);
-        return;
-    }
-    double *field = a->state + first;
-    UNROLLED
-    for (size_t f = 0; f < FIELDS; f++, field += a->count)
-        if (b.changed >> f & 1)
-            copy(field, b.s[f], have);
 }
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
-static void start(const double *caps, int side, double *state, size_t lanes, size_t outputs)
-{
-    const double *cap = caps + (side < 0 ? 2 : (size_t)side) * lanes;
-    const size_t count = lanes * outputs;
-    for (size_t f = 0; f < FIELDS; f++) {
-        double value = 0.0;
-        if (f == LO || f == FIRST_K)
-            value = -INFINITY;
-        else if (f == PREV_K || f == FLOOR || f == ERROR || f == SPREAD_LEAST || f == SPREAD_FIRST)
-            value = INFINITY;
-        else if (f == LEAP)
-            value = 4.0;
-        else if (f == SHRINK)
-            value = 8.0;
-        else if (f == VALUE)
-            value = NAN;
-        for (size_t i = 0; i < count; i++)
-            state[f * count + i] = value;
-    }
-    for (size_t lane = 0; lane < lanes; lane++)
-        for (size_t i = 0; i < outputs; i++)
-            state[HI * count + lane * outputs + i] = cap[lane] + 1.0;
-}
-
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                    const double *k_unit, const double *k_least, const double *caps, int side, int level,
+                    const double *k_unit, const double *k_least, const double *caps, int side, int level, int fresh,
                     const ptrdiff_t *which, size_t chosen, double *state, size_t lanes, size_t outputs)
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .k_least = k_least,
-        .caps = caps, .eps = eps, .side = side, .base = level == 0, .level = level,
+        .caps = caps, .eps = eps, .side = side, .base = level == 0, .fresh = fresh,
+        .level = level,
         .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .which = which, .state = state,
     };
-    const double *status = state + STATUS * a.count;
     const size_t all = which ? chosen * outputs : a.count;
     for (size_t first = 0; first < all; first += LANES) {
         size_t have = all - first < LANES ? all - first : LANES, running = 0, at[LANES];
         for (size_t i = 0; i < have; i++) {
             at[i] = place(&a, first + i);
-            running += status[at[i]] == RUNNING;
+            running += fresh || state[at[i] * FIELDS + STATUS] == RUNNING;
         }
         if (running > 3)
             judge_block(&a, first, which ? at : NULL, have);
@@ -1178,49 +1210,44 @@ static void control(const double *table, const double *samples, double eps, cons
     }
 }
 
-static size_t next_round(const double *state, const double *k_least, double close, double *k, unsigned char *kind,
-                         ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs)
+#define WANTS(e, field) state[(e) * FIELDS + (field)]
+
+static size_t next_round(const double *state, const double *k_least, double close, double *k, ptrdiff_t *order,
+                         ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs)
 {
-    const size_t count = lanes * outputs;
-    const double *status = state + STATUS * count, *want_k = state + WANT_K * count;
-    const double *want_level = state + WANT_LEVEL * count, *want_side = state + WANT_SIDE * count;
-    size_t ends[KINDS], going = 0;
+    enum { KINDS = 16, BITS = 5 };
+    size_t ends[KINDS], left = 0, end = 0;
     for (size_t i = 0; i < KINDS; i++)
         counts[i] = 0;
-    for (size_t lane = 0; lane < lanes; lane++) {
-        const size_t first = lane * outputs;
-        size_t best = count;
-        if (kind[lane] == KINDS)
-            continue;
-        for (size_t e = first; e < first + outputs; e++)
-            if (status[e] == RUNNING && (best == count || want_k[e] < want_k[best]))
+    for (size_t i = 0; i < going; i++) {
+        const size_t lane = (size_t)order[i], first = lane * outputs;
+        size_t best = first;
+        for (size_t e = first + 1; e < first + outputs; e++)
+            if (WANTS(e, STATUS) == RUNNING &&
+                (WANTS(best, STATUS) != RUNNING || WANTS(e, WANT_K) < WANTS(best, WANT_K)))
                 best = e;
-        if (best == count) {
-            kind[lane] = KINDS;
+        if (WANTS(best, STATUS) != RUNNING)
             continue;
-        }
-        const double side = want_side[best];
-        const size_t place = side > 0.0 ? 1 : side < 0.0 ? 2 : want_k[best] - k_least[lane] < close ? 3 : 0;
-        k[lane] = want_k[best];
-        kind[lane] = (unsigned char)(4 * place + (size_t)want_level[best]);
-        counts[kind[lane]]++;
+        const double side = WANTS(best, WANT_SIDE), next = WANTS(best, WANT_K);
+        const size_t place = side > 0.0 ? 1 : side < 0.0 ? 2 : next - k_least[lane] < close ? 3 : 0;
+        const size_t kind = 4 * place + (size_t)WANTS(best, WANT_LEVEL);
+        k[lane] = next;
+        counts[kind]++;
+        work[left++] = (ptrdiff_t)(lane << BITS | kind);
     }
     for (size_t i = 0; i < KINDS; i++) {
-        ends[i] = going;
-        going += counts[i];
+        ends[i] = end;
+        end += counts[i];
     }
-    for (size_t lane = 0; lane < lanes; lane++) {
-        if (kind[lane] == KINDS)
-            continue;
-        const size_t to = ends[kind[lane]]++;
+    for (size_t i = 0; i < left; i++) {
+        const size_t lane = (size_t)work[i] >> BITS, to = ends[work[i] & ((1 << BITS) - 1)]++;
         order[to] = (ptrdiff_t)lane;
         h[to] = k[lane] >= -1022.0 ? power(k[lane]) : power(k[lane] + 100.0) * 0x1p-100;
     }
-    return going;
+    return left;
 }
 
 const fd_control_kernels FD_NAME(fd_control) = {
-    .start = start,
     .control = control,
     .next_round = next_round,
 };

@@ -71,8 +71,8 @@ class Functions:
         return a * (value + self.offset[lane] + self.noise[lane] * noise)
 
 
-def run(control, start, functions, scheme, eps, caps, chosen=False, limit=40):
-    """Yield the state (fields, lanes, outputs) after each round of all lanes, as an engine would drive them: what a lane
+def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
+    """Yield the state (lanes, outputs, fields) after each round of all lanes, as an engine would drive them: what a lane
     samples next is what its first unfinished output wants. `chosen`: lanes are judged where they are, not copied."""
     lanes, outputs = functions.kind.shape
     scale = np.abs(functions.x)
@@ -80,15 +80,17 @@ def run(control, start, functions, scheme, eps, caps, chosen=False, limit=40):
     k_least = steps.least_exponent(scale)
     k = np.minimum(steps.first_exponent(scale, scheme.unit), caps[scheme.first_side])
     side, level = np.full(lanes, float(scheme.first_side)), np.zeros(lanes)
-    state = np.full((len(steps.FIELDS), lanes, outputs), 7.0)
-    start(caps, scheme.first_side, state)
+    state = np.full((lanes, outputs, len(steps.FIELDS)), 7.0)
+    state[..., steps.FIELD["status"]] = steps.RUNNING
+    fresh = np.ones(lanes, bool)
     status, want_k, want_level, want_side = (steps.FIELD[f] for f in "status want_k want_level want_side".split())
     for _ in range(limit):
-        active = (state[status] == steps.RUNNING).any(axis=1)
+        active = (state[..., status] == steps.RUNNING).any(axis=1)
         if not active.any():
             break
-        for s, v in sorted(set(zip(side[active], level[active], strict=True))):
-            lane = np.flatnonzero(active & (side == s) & (level == v))
+        for s, v, first in sorted(set(zip(side[active], level[active], fresh[active], strict=True))):
+            lane = np.flatnonzero(active & (side == s) & (level == v) & (fresh == first))
+            fresh[lane] = False
             node = scheme.levels[int(s)][int(v)]
             with np.errstate(all="ignore"):
                 h = np.ldexp(1.0, k[lane].astype(int))
@@ -96,20 +98,29 @@ def run(control, start, functions, scheme, eps, caps, chosen=False, limit=40):
             if chosen:
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
-                control(node.table, every, eps, scale, k, k_unit, k_least, caps, int(s), int(v), state, lane)
-                part = state[:, lane]
+                control(node.table, every, eps, scale, k, k_unit, k_least, caps, int(s), int(v), first, state, lane)
+                part = state[lane]
             else:
-                part = np.ascontiguousarray(state[:, lane])
+                part = state[lane]
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, k_least, caps)]
-                control(node.table, samples, eps, *bounds, int(s), int(v), part)
-                state[:, lane] = part
-            first = np.argmax(part[status] == steps.RUNNING, axis=1)
-            wants = part[:, np.arange(lane.size), first]
+                control(node.table, samples, eps, *bounds, int(s), int(v), first, part)
+                state[lane] = part
+            needy = np.argmax(part[..., status] == steps.RUNNING, axis=1)
+            wants = part[np.arange(lane.size), needy].T
             going = wants[status] == steps.RUNNING
             k[lane[going]] = wants[want_k][going]
             level[lane[going]] = wants[want_level][going]
             side[lane[going]] = wants[want_side][going]
-        yield state.copy()
+        yield known(state)
+
+
+def known(state):
+    """A copy of the state without what means nothing: of elements that are done only the result does."""
+    kept = [steps.FIELD[name] for name in ("error", "value", "k", "status")]
+    done = state[..., steps.FIELD["status"]] != steps.RUNNING
+    copy = np.where(done[..., None], 0.0, state)
+    copy[..., kept] = state[..., kept]
+    return copy
 
 
 def results(module):
@@ -123,5 +134,5 @@ def results(module):
             functions = Functions(rng, lanes, outputs)
             caps = np.where(rng.random((3, lanes)) < 0.8, 1000.0, np.floor(rng.uniform(-60, 0, (3, lanes))))
             eps = 2.0**-23 if rng.random() < 0.2 else 2.0**-52
-            for state in run(module.control, module.start, functions, found, eps, caps, rng.random() < 0.5):
+            for state in run(module.control, functions, found, eps, caps, rng.random() < 0.5):
                 yield f"control {key}", state

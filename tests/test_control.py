@@ -19,12 +19,12 @@ def same(got, want):
 
 
 def alike(one, other, functions, key, eps, caps, *chosen):
-    """Whether two backends, each a (control, start), leave the same states after every round of a run."""
-    runs = (control_runs.run(*kernels, functions, steps.scheme(*key), eps, caps, *chosen) for kernels in (one, other))
+    """Whether two backends' controls leave the same states after every round of a run."""
+    runs = (control_runs.run(control, functions, steps.scheme(*key), eps, caps, *chosen) for control in (one, other))
     return all(got is not None and want is not None and same(got, want) for got, want in zip_longest(*runs))
 
 
-NUMPY, BACKEND = (_numpy.control, _numpy.start), (backend.control, backend.start)
+NUMPY, BACKEND = _numpy.control, backend.control
 keys = st.sampled_from(
     [
         *((n, method, None, None) for n in range(1, 11) for method in control_runs.METHODS),
@@ -62,7 +62,7 @@ def test_comparison_sees_one_bit_of_one_sample():
 
     key = (1, "central", None, None)
     assert alike(BACKEND, NUMPY, functions, key, 2.0**-52, caps)
-    assert not alike(BACKEND, (other, _numpy.start), functions, key, 2.0**-52, caps)
+    assert not alike(BACKEND, other, functions, key, 2.0**-52, caps)
 
 
 @pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
@@ -70,18 +70,18 @@ def test_comparison_sees_one_bit_of_one_sample():
 def test_an_element_is_judged_by_itself_alone(module, key):
     """Whatever else is in the call, and wherever it stands there."""
 
-    def one_by_one(table, samples, eps, scale, k, k_unit, k_least, caps, side, level, state):
-        for lane in range(state.shape[1]):
-            for output in range(state.shape[2]):
-                part = state[:, lane : lane + 1, output : output + 1].copy()
+    def one_by_one(table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state):
+        for lane in range(state.shape[0]):
+            for output in range(state.shape[1]):
+                part = state[lane : lane + 1, output : output + 1].copy()
                 own = [a[..., lane : lane + 1].copy() for a in (scale, k, k_unit, k_least, caps)]
                 sample = samples[:, lane : lane + 1, output : output + 1].copy()
-                module.control(table, sample, eps, *own, side, level, part)
-                state[:, lane : lane + 1, output : output + 1] = part
+                module.control(table, sample, eps, *own, side, level, fresh, part)
+                state[lane : lane + 1, output : output + 1] = part
 
     functions = control_runs.Functions(np.random.default_rng(5), 45, 2)
     caps = np.full((3, 45), 1000.0)
-    assert alike((module.control, module.start), (one_by_one, module.start), functions, key, 2.0**-52, caps)
+    assert alike(module.control, one_by_one, functions, key, 2.0**-52, caps)
 
 
 @pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
@@ -89,7 +89,7 @@ def test_an_element_is_judged_by_itself_alone(module, key):
 def test_chosen_lanes_are_judged_as_copies_of_them_are(module, outputs):
     functions = control_runs.Functions(np.random.default_rng(7), 150, outputs)
     scheme, caps = steps.scheme(1, "central", None, None), np.full((3, 150), 1000.0)
-    runs = (control_runs.run(module.control, module.start, functions, scheme, 2.0**-52, caps, way) for way in (0, 1))
+    runs = (control_runs.run(module.control, functions, scheme, 2.0**-52, caps, way) for way in (0, 1))
     for copied, chosen in zip(*runs, strict=True):
         assert same(copied, chosen)
 
@@ -98,10 +98,10 @@ def test_what_is_done_stays_as_it_is():
     functions = control_runs.Functions(np.random.default_rng(6), 100, 2)
     scheme = steps.scheme(1, "central", None, None)
     before = None
-    for state in control_runs.run(*BACKEND, functions, scheme, 2.0**-52, np.full((3, 100), 1000.0)):
+    for state in control_runs.run(BACKEND, functions, scheme, 2.0**-52, np.full((3, 100), 1000.0)):
         if before is not None:
-            done = before[steps.FIELD["status"]] != steps.RUNNING
-            assert same(state[:, done], before[:, done])
+            done = before[..., steps.FIELD["status"]] != steps.RUNNING
+            assert same(state[done], before[done])
         before = state
 
 
@@ -109,10 +109,10 @@ def test_runs_come_to_every_verdict_and_through_every_rule():
     """Or the comparisons above would not mean much."""
     verdicts, seen = set(), set()
     for _, state in control_runs.results(backend):
-        verdicts |= set(state[steps.FIELD["status"]].ravel().astype(int))
-        seen |= {name for name in ("sigma", "zeros", "probed", "want_level") if state[steps.FIELD[name]].any()}
-        seen |= {f"side {side:g}" for side in np.unique(state[steps.FIELD["want_side"]])}
-        seen |= {name for name in ("spread_least",) if np.isfinite(state[steps.FIELD[name]]).any()}
+        verdicts |= set(state[..., steps.FIELD["status"]].ravel().astype(int))
+        seen |= {name for name in ("sigma", "zeros", "probed", "want_level") if state[..., steps.FIELD[name]].any()}
+        seen |= {f"side {side:g}" for side in np.unique(state[..., steps.FIELD["want_side"]])}
+        seen |= {name for name in ("spread_least",) if np.isfinite(state[..., steps.FIELD[name]]).any()}
     assert verdicts == set(range(steps.EXHAUSTED + 1))
     assert seen == {"sigma", "zeros", "probed", "want_level", "side -1", "side 0", "side 1", "spread_least"}
 
@@ -120,28 +120,27 @@ def test_runs_come_to_every_verdict_and_through_every_rule():
 @pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
 @given(seeds, counts, st.integers(1, 3))
 def test_next_round(module, seed, lanes, outputs):
-    """Each lane does what its unfinished output with the smallest step wants; lanes come by kind, then by number."""
+    """Each lane does what its unfinished output with the smallest step wants; lanes come by kind, and otherwise as they were."""
     rng = np.random.default_rng(seed)
-    state = rng.random((len(steps.FIELDS), lanes, outputs))
-    state[steps.FIELD["status"]] = rng.integers(0, 2, (lanes, outputs))
-    state[steps.FIELD["want_k"]] = rng.integers(-1060, 1000, (lanes, outputs))
-    state[steps.FIELD["want_level"]] = rng.integers(0, 3, (lanes, outputs))
-    state[steps.FIELD["want_side"]] = rng.integers(-1, 2, (lanes, outputs))
+    state = rng.random((lanes, outputs, len(steps.FIELDS)))
+    state[..., steps.FIELD["status"]] = rng.integers(0, 2, (lanes, outputs))
+    state[..., steps.FIELD["want_k"]] = rng.integers(-1060, 1000, (lanes, outputs))
+    state[..., steps.FIELD["want_level"]] = rng.integers(0, 3, (lanes, outputs))
+    state[..., steps.FIELD["want_side"]] = rng.integers(-1, 2, (lanes, outputs))
     least = rng.integers(-1060, 1000, lanes).astype(float)
-    k, kind = np.zeros(lanes), np.where(rng.random(lanes) < 0.2, 16, 0).astype(np.uint8)
+    k, order, work, h = np.zeros(lanes), rng.permutation(lanes), np.empty(lanes, np.intp), np.empty(lanes)
+    going = int(rng.integers(0, lanes + 1))
     expected = []
-    for lane in np.flatnonzero(kind < 16):
-        wants = [o for o in range(outputs) if state[steps.FIELD["status"], lane, o] == steps.RUNNING]
+    for before, lane in enumerate(order[:going].tolist()):
+        wants = [o for o in range(outputs) if state[lane, o, steps.FIELD["status"]] == steps.RUNNING]
         if wants:
-            o = min(wants, key=lambda o: state[steps.FIELD["want_k"], lane, o])
-            step, level, side = (int(state[steps.FIELD[f], lane, o]) for f in ("want_k", "want_level", "want_side"))
+            o = min(wants, key=lambda o: state[lane, o, steps.FIELD["want_k"]])
+            step, level, side = (int(state[lane, o, steps.FIELD[f]]) for f in ("want_k", "want_level", "want_side"))
             place = {0: 3 if step - least[lane] < 25 else 0, 1: 1, -1: 2}[side]
-            expected.append((4 * place + level, lane, step))
-    order, h = np.empty(lanes, np.intp), np.empty(lanes)
-    numbers = module.next_round(state, least, 25.0, k, kind, order, h)
+            expected.append((4 * place + level, before, lane, step))
+    numbers = module.next_round(state, least, 25.0, going, k, order, work, h)
     expected.sort()
     assert numbers == [sum(code == e[0] for e in expected) for code in range(16)]
-    assert order[: len(expected)].tolist() == [e[1] for e in expected]
-    assert h[: len(expected)].tolist() == [2.0 ** e[2] for e in expected]
-    assert [(kind[lane], k[lane]) for _, lane, _ in expected] == [(code, step) for code, _, step in expected]
-    assert (np.delete(kind, [e[1] for e in expected]) == 16).all()
+    assert order[: len(expected)].tolist() == [e[2] for e in expected]
+    assert h[: len(expected)].tolist() == [2.0 ** e[3] for e in expected]
+    assert [k[lane] for _, _, lane, _ in expected] == [step for *_, step in expected]

@@ -8,20 +8,21 @@ nor how the function is called.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
-from numpy import float64, intp, uint8
+from numpy import float64, intp
 from numpy.typing import NDArray
 
-from . import steps
+from . import steps, threads
+from .config import available_cpus
 from .functions import Function
 from .kernels import backend
 from .stencils import Row, Stencil, rounded
 from .steps import FIELD, Plain, Scheme
 
-TILE = 2**14  # elements (lanes times outputs) that go round together: what they need stays in cache
+TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
 _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
 _ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
 
@@ -62,40 +63,54 @@ class Estimates:
 
 def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     """Derivatives along every lane at steps found automatically."""
-    parts: list[list[NDArray[float64]]] = []
-    at = 0
-    outputs = 1
-    if lanes.count == 0:
-        return _gathered([[np.zeros((0, 1))] * 4], False)
-    if lanes.count > TILE:
-        function.centre(slice(0, 1))
-    tile = TILE if lanes.count <= TILE or function.divisible else lanes.count
-    while at < lanes.count:
-        which = slice(at, min(at + max(tile // outputs, 1), lanes.count))
-        centre = function.centre(which)
-        if centre.shape[1] > outputs and which.stop - which.start > max(tile // centre.shape[1], 1):
-            outputs = centre.shape[1]  # known only now: go on with tiles of fewer lanes
-            continue
-        parts.append(_tile(function, lanes.part(which), which, scheme, centre))
-        at = which.stop
-    return _gathered(parts, function.is_complex)
+    count = lanes.count
+    if count == 0:
+        nothing = np.zeros((0, 1))
+        return Estimates(nothing, nothing, nothing, nothing.astype(intp))
+    outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1]
+    size = max(TILE // outputs, 1)
+    if count <= size or not function.divisible:
+        size = count
+    value, error, step = np.empty((3, count, outputs))
+    status = np.empty((count, outputs), intp)
+    tiles = [slice(at, min(at + size, count)) for at in range(0, count, size)]
+    workers = min(function.threads or available_cpus(), len(tiles))
+    parts = function.parts(len(tiles)) if workers > 1 else None
+
+    def work(i: int) -> None:
+        which = tiles[i]
+        found = Estimates(value[which], error[which], step[which], status[which])
+        with np.errstate(all="ignore"):  # threads do not inherit it
+            _tile(parts[i] if parts else function, lanes.part(which), which, scheme, found)
+
+    threads.each(work, len(tiles), workers if parts else 1)
+    if parts:
+        function.nfev += sum(part.nfev for part in parts)
+    np.copyto(error, np.inf, where=np.isnan(value))
+    return _joined(value, error, steps.power_of_two(step), status, function.is_complex)
 
 
-def first_steps(lanes: Lanes, scheme: Scheme) -> tuple[NDArray[float64], NDArray[intp], NDArray[float64]]:
+def first_steps(lanes: Lanes, scheme: Scheme) -> tuple[NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
     """log2 of the first step, the side, and log2 of the largest steps by side, of every lane."""
     k = steps.first_exponent(lanes.scale, scheme.unit)
-    unknown = lanes.scale == 0
-    if unknown.any():
-        k = np.where(unknown, steps.first_exponent(np.asarray(lanes.unit), scheme.unit), k)
-    side = np.full(lanes.count, scheme.first_side, dtype=intp)
+    if not lanes.scale.all():
+        k = np.where(lanes.scale == 0, steps.first_exponent(np.asarray(lanes.unit), scheme.unit), k)
     if lanes.room is None:
-        return k, side, np.full((3, lanes.count), float(steps.LARGEST))
+        return k, scheme.first_side, _unlimited(lanes.count)
+    side = np.full(lanes.count, scheme.first_side, dtype=intp)
     caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
         better = np.where(caps[1] >= caps[2], 1, -1)
         cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
         side = np.where(cramped, better, side)
     return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), side, caps
+
+
+@lru_cache(maxsize=2)
+def _unlimited(count: int) -> NDArray[float64]:
+    caps = np.full((3, count), float(steps.LARGEST))
+    caps.flags.writeable = False
+    return caps
 
 
 def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:
@@ -116,57 +131,87 @@ def largest_exponent(room: NDArray[float64], forward: float, backward: float) ->
     return cap
 
 
-def _tile(
-    function: Function, lanes: Lanes, which: slice, scheme: Scheme, centre: NDArray[float64]
-) -> list[NDArray[float64]]:
+def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, found: Estimates) -> None:
+    """Round after round until all lanes are done, into `found`, which holds log2 of the step."""
+    centre = function.centre(which)
     count, outputs = centre.shape
+    scale = lanes.scale
     k, side, caps = first_steps(lanes, scheme)
     unit = np.broadcast_to(steps.first_exponent(np.asarray(lanes.unit), scheme.unit), (count,)).copy()
-    least = steps.least_exponent(lanes.scale)
+    least = steps.least_exponent(scale)
     # At x = 0 with f(0) = 0 roundoff shrinks along with h, so a smaller step costs nothing.
-    at_root = (lanes.scale == 0) & (centre == 0).all(axis=1)
-    if at_root.any():
-        k = np.where(at_root, k - steps.CLOSER_AT_ROOT, k)
+    if not scale.all():
+        k = np.where((scale == 0) & (centre == 0).all(axis=1), k - steps.CLOSER_AT_ROOT, k)
     k = np.maximum(k, least)
+    lost = np.zeros(count)  # the status of lanes that end before they begin
+    if lanes.room is not None:
+        lost[np.take_along_axis(caps, np.broadcast_to(side, (1, count)), axis=0)[0] < least] = steps.NO_ROOM
+    if not (np.isfinite(centre).all() and np.isfinite(scale).all()):
+        lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
 
-    state = np.empty((len(steps.FIELDS), count, outputs))
-    first_caps = caps[:1] if lanes.room is None else np.take_along_axis(caps, side[None, :], axis=0)
-    backend.start(first_caps, 0, state)
-    state[FIELD["want_k"]], state[FIELD["want_side"]] = k[:, None], side[:, None]
-    blocked = first_caps[0] < least
-    state[FIELD["status"]][blocked] = steps.NO_ROOM
-    lost = ~(np.isfinite(centre).any(axis=1) & np.isfinite(lanes.scale))
-    state[FIELD["status"]][lost] = steps.NOT_FINITE_HERE
-
+    state = np.empty((count, outputs, len(steps.FIELDS)))
+    value, error, log_step, status = (state[..., FIELD[name]] for name in ("value", "error", "k", "status"))
+    if lost.any():
+        i = np.flatnonzero(lost)
+        value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
     samples = np.empty((max(level.size for s in scheme.levels.values() for level in s), count, outputs))
     samples[0] = centre
-    kind, order, h = np.zeros(count, uint8), np.empty(count, intp), np.empty(count)
-    while any(counts := backend.next_round(state, least, scheme.close, k, kind, order, h)):
+    order, counts = _first_round(lost, side, k - least < scheme.close)
+    work, h, fresh = np.empty(count, intp), np.empty(count), True
+    h[: len(order)] = steps.power_of_two(k[order])
+    while any(counts):
         end = 0
-        for code in range(len(counts)):
-            begin, end = end, end + counts[code]
-            if begin == end:
+        for code, number in enumerate(counts):
+            if not number:
                 continue
+            begin, end = end, end + number
             s, at = _PLACES[code // 4], code % 4
             nodes = scheme.levels[s][at]
             known = scheme.levels[s][at - 1].size if at else 1
-            every = end - begin == count
-            chosen = order[begin:end]
-            where = slice(which.start, which.stop) if every else chosen + which.start
-            for i in range(known, nodes.size):
-                samples[i, slice(None) if every else chosen] = function.sample(where, nodes.offsets[i] * h[begin:end])
+            chosen = order[begin:end] if number < count or not fresh else None
+            _sample(function, which, chosen, nodes.offsets[known:], h[begin:end], samples[known : nodes.size])
             backend.control(
-                nodes.table, samples, function.eps, lanes.scale, k, unit, least, caps, 0 if s == steps.CLOSE else s, at,
-                state, None if every else chosen,
+                nodes.table, samples, function.eps, scale, k, unit, least, caps, 0 if s == steps.CLOSE else s, at, fresh,
+                state, chosen,
             )  # fmt: skip
-    return [state[FIELD[name]].copy() for name in ("value", "error", "k", "status")]
+        counts = backend.next_round(state, least, scheme.close, end, k, order, work, h)
+        fresh = False
+    found.value[...], found.error[...], found.step[...], found.status[...] = value, error, log_step, status
 
 
-def _gathered(parts: Sequence[Sequence[NDArray[float64]]], is_complex: bool) -> Estimates:
-    fields = [np.concatenate(field) if len(parts) > 1 else field[0] for field in zip(*parts)]
-    value, error, exponent, status = fields
-    error = np.where(np.isnan(value), np.inf, error)
-    return _joined(value, error, np.exp2(exponent), status.astype(intp), is_complex)
+def _sample(
+    function: Function,
+    which: slice,
+    chosen: NDArray[intp] | None,
+    offsets: Sequence[float],
+    h: NDArray[float64],
+    out: NDArray[float64],
+) -> None:
+    """Samples of all lanes, or of the chosen ones of them, into out (offsets, lanes, outputs)."""
+    if chosen is None:
+        function.sample_nodes(which, offsets, h, out)
+        return
+    taken = np.empty((len(offsets), len(chosen), out.shape[2]))
+    function.sample_nodes(chosen + which.start, offsets, h, taken)
+    for new, old in zip(taken, out):
+        if out.shape[2] == 1:  # much faster than rows
+            old[:, 0][chosen] = new[:, 0]
+        else:
+            old[chosen] = new
+
+
+def _first_round(
+    lost: NDArray[float64], side: NDArray[intp] | int, close: NDArray[np.bool_]
+) -> tuple[NDArray[intp], list[int]]:
+    """The lanes that are not lost, sorted by kind, and how many there are of each; see `next_round`."""
+    counts = [0] * 16
+    if isinstance(side, int) and not lost.any() and not (side == 0 and close.any()):
+        counts[4 * _PLACES.index(side)] = len(lost)
+        return np.arange(len(lost)), counts
+    place = np.where(np.equal(side, 0), np.where(close, 3, 0), np.where(np.greater(side, 0), 1, 2))
+    kept = np.flatnonzero(lost == steps.RUNNING)
+    counts[::4] = np.bincount(place[kept], minlength=4).tolist()
+    return kept[np.argsort(place[kept], kind="stable")], counts
 
 
 def _joined(

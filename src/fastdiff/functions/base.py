@@ -23,6 +23,7 @@ class Function(ABC):
 
     engine: str
     reason = ""
+    threads: int | None = None  # how many threads may work at the same time; None is as many as there are processors
 
     def __init__(self, f: Callable[..., Any], args: Sequence[Any]) -> None:
         self.f = f
@@ -53,6 +54,15 @@ class Function(ABC):
     @abstractmethod
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
         """f at point + step * direction, one step a lane. Complex steps give the raw complex values."""
+
+    def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:
+        """f at point + t * h * direction for each offset t, into out (offsets, lanes, outputs)."""
+        for t, samples in zip(offsets, out):
+            samples[...] = self.sample(lanes, t * h)
+
+    def parts(self, count: int) -> "list[Function] | None":
+        """So many of this function for as many threads, or None where f is called from Python."""
+        return None
 
     @property
     def along_axes(self) -> bool:

@@ -143,7 +143,7 @@ class Choice:
             return None
 
     def _told(self, function: Function) -> Function:
-        function.reason = self.reason
+        function.reason, function.threads = self.reason, self.threads
         function.nfev, self._checks = self._checks, 0
         return function
 

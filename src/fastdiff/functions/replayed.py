@@ -1,7 +1,7 @@
 """A program in place of a function: recorded from NumPy code, or a C function. Replayed without the GIL."""
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,8 @@ class Replayed(Function):
         self.shape = program.outputs.shape
         self.count, self.points = len(variants), inputs[0].shape[1]
         self._known: tuple[int, int, Sampled] | None = None
+        self._single: dict[tuple[int, bool], Tape] = {}
+        self._whole: dict[bool, Tape] = {}
 
     by_direction = False  # differences come as (points, directions, outputs), direction by direction in memory
 
@@ -58,6 +60,22 @@ class Replayed(Function):
             return self._known[2]
         found: Sampled = self._known[2][np.arange(lanes.start, lanes.stop) // self.count - first]
         return found
+
+    def parts(self, count: int) -> list[Function] | None:
+        parts: list[Function] = [copy(self) for _ in range(count)]
+        for part in parts:
+            part.nfev, part.threads = 0, 1
+        return parts
+
+    def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:
+        if self.count > 1 or out.shape[2] > 1:
+            super().sample_nodes(lanes, offsets, h, out)
+            return
+        self.nfev += out.shape[0] * out.shape[1]
+        inputs = [a[:, lanes] for a in self.inputs]
+        lengths = None if self.lengths is None else self.lengths[:, :, lanes]
+        ((_, tape),) = self._tapes(None, values=False)
+        self.program.sample(tape, inputs, h[None], np.array(offsets), out.transpose(0, 2, 1), direction=lengths)
 
     def sample(self, lanes: Lanes, steps: NDArray[Any]) -> Sampled:
         self.nfev += len(steps)
@@ -145,14 +163,6 @@ class Replayed(Function):
                 yield part, self._whole[values]
             else:
                 yield part, self.program.tape(self.variants[part], values=values)
-
-    @cached_property
-    def _single(self) -> dict[tuple[int, bool], Tape]:
-        return {}
-
-    @cached_property
-    def _whole(self) -> dict[bool, Tape]:
-        return {}
 
 
 def elementwise(

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from numpy import float64, intp, uint8
+from numpy import float64, intp
 from numpy.typing import NDArray
 from typing_extensions import disjoint_base
 
@@ -22,7 +22,6 @@ def combine(
     n: int,
     out: NDArray[float64],
 ) -> None: ...
-def start(caps: NDArray[float64], side: int, state: NDArray[float64]) -> None: ...
 def control(
     table: NDArray[float64],
     samples: NDArray[float64],
@@ -34,6 +33,7 @@ def control(
     caps: NDArray[float64],
     side: int,
     level: int,
+    fresh: bool,
     state: NDArray[float64],
     which: NDArray[intp] | None = None,
 ) -> None: ...
@@ -41,9 +41,10 @@ def next_round(
     state: NDArray[float64],
     k_least: NDArray[float64],
     close: float,
+    going: int,
     k: NDArray[float64],
-    kind: NDArray[uint8],
     order: NDArray[intp],
+    work: NDArray[intp],
     h: NDArray[float64],
 ) -> list[int]: ...
 def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None: ...

@@ -10,7 +10,7 @@ cimport cython
 cimport numpy as cnp
 from cpython.float cimport PyFloat_AS_DOUBLE, PyFloat_AsDouble, PyFloat_Check
 from cpython.long cimport PyLong_Check
-from libc.math cimport fabs, frexp, isfinite, ldexp
+from libc.math cimport INFINITY, NAN, fabs, frexp, isfinite, ldexp
 from libc.stdint cimport int64_t, intptr_t
 from libc.stdlib cimport free, malloc
 
@@ -33,13 +33,12 @@ cdef extern from "fastdiff.h" nogil:
         void (*combine)(const double *samples, const double *weights, size_t m, double denominator, const double *h,
                         int order, double *out, size_t n) noexcept nogil
     ctypedef struct fd_control_kernels:
-        void (*start)(const double *caps, int side, double *state, size_t lanes, size_t outputs) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
-                        const ptrdiff_t *which, size_t chosen, double *state, size_t lanes,
+                        int fresh, const ptrdiff_t *which, size_t chosen, double *state, size_t lanes,
                         size_t outputs) noexcept nogil
-        size_t (*next_round)(const double *state, const double *k_least, double close, double *k, unsigned char *kind,
-                             ptrdiff_t *order, double *h, size_t *counts, size_t lanes, size_t outputs) noexcept nogil
+        size_t (*next_round)(const double *state, const double *k_least, double close, double *k, ptrdiff_t *order,
+                             ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs) noexcept nogil
     ctypedef void (*fd_loop_function)(char **, const intptr_t *, const intptr_t *, void *) noexcept nogil
     ctypedef struct fd_loop:
         fd_loop_function function
@@ -173,15 +172,6 @@ def combine(
         K.stencil.combine(psamples, pweights, m, denominator, ph, n, pout, size)
 
 
-def start(cnp.ndarray caps not None, int side, cnp.ndarray state not None):
-    cdef const double *pcaps = <const double *> cnp.PyArray_DATA(caps)
-    cdef double *pstate = <double *> cnp.PyArray_DATA(state)
-    cdef size_t lanes = cnp.PyArray_DIM(state, 1)
-    cdef size_t outputs = cnp.PyArray_DIM(state, 2)
-    with nogil:
-        K.control.start(pcaps, side, pstate, lanes, outputs)
-
-
 def control(
     cnp.ndarray table not None,
     cnp.ndarray samples not None,
@@ -193,6 +183,7 @@ def control(
     cnp.ndarray caps not None,
     int side,
     int level,
+    bint fresh,
     cnp.ndarray state not None,
     cnp.ndarray which=None,
 ):
@@ -204,8 +195,8 @@ def control(
     cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
     cdef const double *pcaps = <const double *> cnp.PyArray_DATA(caps)
     cdef double *pstate = <double *> cnp.PyArray_DATA(state)
-    cdef size_t lanes = cnp.PyArray_DIM(state, 1)
-    cdef size_t outputs = cnp.PyArray_DIM(state, 2)
+    cdef size_t lanes = cnp.PyArray_DIM(state, 0)
+    cdef size_t outputs = cnp.PyArray_DIM(state, 1)
     cdef const ptrdiff_t *pwhich = NULL
     cdef size_t chosen = 0
     if which is not None:
@@ -214,31 +205,31 @@ def control(
         if chosen == 0:
             return
     with nogil:
-        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, pwhich, chosen,
-                          pstate, lanes, outputs)
+        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, fresh, pwhich,
+                          chosen, pstate, lanes, outputs)
 
 
 def next_round(
     cnp.ndarray state not None,
     cnp.ndarray k_least not None,
     double close,
+    size_t going,
     cnp.ndarray k not None,
-    cnp.ndarray kind not None,
     cnp.ndarray order not None,
+    cnp.ndarray work not None,
     cnp.ndarray h not None,
 ):
     """How many lanes there are of each kind; see csrc/fastdiff.h."""
     cdef const double *pstate = <const double *> cnp.PyArray_DATA(state)
     cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
-    cdef unsigned char *pkind = <unsigned char *> cnp.PyArray_DATA(kind)
     cdef ptrdiff_t *porder = <ptrdiff_t *> cnp.PyArray_DATA(order)
+    cdef ptrdiff_t *pwork = <ptrdiff_t *> cnp.PyArray_DATA(work)
     cdef double *ph = <double *> cnp.PyArray_DATA(h)
-    cdef size_t lanes = cnp.PyArray_DIM(state, 1)
-    cdef size_t outputs = cnp.PyArray_DIM(state, 2)
+    cdef size_t outputs = cnp.PyArray_DIM(state, 1)
     cdef size_t counts[16]
     with nogil:
-        K.control.next_round(pstate, pk_least, close, pk, pkind, porder, ph, counts, lanes, outputs)
+        K.control.next_round(pstate, pk_least, close, pk, porder, pwork, ph, going, counts, outputs)
     return [counts[i] for i in range(16)]
 
 
@@ -384,18 +375,19 @@ cdef class Follower:
         cdef double samples[MAX_NODES]
         cdef double caps[3]
         cdef double scale = fabs(x), k, unit = self.unit, least = SMALLEST, h
-        cdef int exponent = 1, side = self.first_side, level = 0, j, known, size, at, nfev = 0
+        cdef int exponent = 0, side = self.first_side, level = 0, j, known, size, at, nfev = 0
+        cdef bint fresh = True
         caps[0] = caps[1] = caps[2] = LARGEST
         if scale > 0:
             frexp(scale, &exponent)
             least = max(exponent - 50.0, <double> SMALLEST)
-        K.control.start(caps, 0, state, 1, 1)
         if not isfinite(centre):
-            state[STATUS_] = 2
+            state[STATUS_], state[VALUE_], state[ERROR_], state[K_] = 2, NAN, INFINITY, 0
             return 0
+        state[STATUS_] = 0
         if scale > 0:
-            frexp(scale * 1.4142135623730951, &exponent)
-        k = exponent - 1.0 + unit
+            frexp(scale * 0.7071067811865476, &exponent)
+        k = max(exponent, -1022) + unit
         k = min(max(k, <double> SMALLEST), <double> LARGEST)
         if scale == 0 and centre == 0:
             k -= 8.0
@@ -410,7 +402,8 @@ cdef class Follower:
                 samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1
             K.control.control(self.tables[at][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
-                              caps, side, level, NULL, 0, state, 1, 1)
+                              caps, side, level, fresh, NULL, 0, state, 1, 1)
+            fresh = False
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev
 
@@ -596,16 +589,22 @@ def evaluate(tape, list inputs not None, size_t lo, size_t hi, size_t tile, cnp.
 
 def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_t variant,
             cnp.ndarray offsets not None, size_t lo, size_t hi, cnp.ndarray out not None):
-    cdef size_t n = hi - lo, i, nodes = cnp.PyArray_SIZE(offsets)
-    cdef _Replay r = _Replay(tape, inputs, h, direction, n)
+    cdef size_t n = hi - lo, i, nodes = cnp.PyArray_SIZE(offsets), at = 0, count
+    # samples of one output may be written tile by tile
+    cdef size_t tile = min(n, <size_t> tape.tile) if len(tape.output) == 1 else n
+    cdef _Replay r = _Replay(tape, inputs, h, direction, tile)
     cdef const double *t = <const double *> cnp.PyArray_DATA(offsets)
     cdef double *pout = <double *> cnp.PyArray_DATA(out)
     cdef fexcept_t flags
     with nogil:
         fegetexceptflag(&flags, FE_ALL_EXCEPT)
-        K.program.begin(&r.program, r.inputs, r.spaces, lo, n)
-        for i in range(nodes):
-            K.program.sample(&r.program, r.spaces, variant, &r.steps, t[i], lo, n, pout + i * r.program.outputs * n)
+        while at < n:
+            count = min(tile, n - at)
+            K.program.begin(&r.program, r.inputs, r.spaces, lo + at, count)
+            for i in range(nodes):
+                K.program.sample(&r.program, r.spaces, variant, &r.steps, t[i], lo + at, count,
+                                 pout + i * r.program.outputs * n + at)
+            at += count
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
 
 

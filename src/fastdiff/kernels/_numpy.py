@@ -4,7 +4,7 @@ from itertools import product
 from math import prod
 
 import numpy as np
-from numpy import float64, intp, uint8
+from numpy import float64, intp
 from numpy.typing import NDArray
 
 from ._numpy_program import bind_loops as bind_loops
@@ -49,7 +49,7 @@ def combine(
 _LO, _HI, _SIGMA, _ZEROS, _LEAP, _SHRINK, _PROBED, _ROUNDS, _FLOOR = range(9)
 _PREV_K, _PREV_C1, _PREV_C2, _PREV_VALUE, _PREV_ERROR, _PREV_FLAGS, _FIRST_K, _ROUGH = range(9, 17)
 _ERROR, _VALUE, _K, _SPREAD_FIRST, _SPREAD_LEAST, _LAST_VALUE = range(17, 23)
-_STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE = range(23, 27)
+_STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE, _FIELDS = range(23, 28)
 _RUNNING, _CONVERGED, _NOT_FINITE_HERE, _NOT_FINITE, _NOT_SMOOTH, _STALLED, _EXHAUSTED = range(7)
 _BAD, _SUSPICIOUS = 1.0, 2.0
 
@@ -67,22 +67,6 @@ _VAGUE = 8.0  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _HALF = np.int64(0x3FE0000000000000)
-
-
-def start(caps: NDArray[float64], side: int, state: NDArray[float64]) -> None:
-    """A fresh state (fields, lanes, outputs) for lanes with log2 of the largest steps `caps` (3, lanes)."""
-    state[...] = 0.0
-    state[_LO] = -np.inf
-    state[_HI] = (caps[side] + 1.0)[:, None]
-    state[_LEAP] = 4.0
-    state[_SHRINK] = 8.0
-    state[_PREV_K] = np.inf
-    state[_FIRST_K] = -np.inf
-    state[_FLOOR] = np.inf
-    state[_ERROR] = np.inf
-    state[_VALUE] = np.nan
-    state[_SPREAD_LEAST] = np.inf
-    state[_SPREAD_FIRST] = np.inf
 
 
 def _log2(x: NDArray[float64]) -> NDArray[float64]:
@@ -232,6 +216,7 @@ def control(
     caps: NDArray[float64],
     side: int,
     level: int,
+    fresh: bool,
     state: NDArray[float64],
     which: NDArray[intp] | None = None,
 ) -> None:
@@ -240,55 +225,65 @@ def control(
 
     Afterwards an element is done (status), or says which step, level and side it wants next. Per lane: `scale` the size
     of x along it, `k_unit` log2 of the step where the scale of x is one, `k_least` and `caps[side]` the bounds of k.
+    `fresh`: no round has judged these elements; all of them run, nothing of their state is read, and of those that end
+    only error, value, k and status mean anything.
     """
-    if which is None:
-        lane, output = np.nonzero(state[_STATUS] == _RUNNING)
-    else:
-        row, output = np.nonzero(state[_STATUS, which] == _RUNNING)
-        lane = which[row]
+    lanes = np.arange(len(state)) if which is None else which
+    row, output = np.nonzero(fresh | (state[lanes, :, _STATUS] == _RUNNING))
+    lane = lanes[row]
     if lane.size:
         t = _Table(table)
-        s = state[:, lane, output]
+        s = _initial(caps[side, lane]) if fresh else state[lane, output].T.copy()
         with np.errstate(all="ignore"):
             _control(
                 t, samples[: t.last + 1, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
                 caps[:, lane], side, level, s,
             )  # fmt: skip
             _give_up(s)
-        state[:, lane, output] = s
+        state[lane, output] = s.T
+
+
+def _initial(cap: NDArray[float64]) -> NDArray[float64]:
+    """The state (fields, elements) before their first round; `cap` is log2 of their largest step."""
+    s = np.zeros((_FIELDS, len(cap)))
+    s[[_LO, _FIRST_K]] = -np.inf
+    s[[_PREV_K, _FLOOR, _ERROR, _SPREAD_LEAST, _SPREAD_FIRST]] = np.inf
+    s[_HI], s[_LEAP], s[_SHRINK], s[_VALUE] = cap + 1.0, 4.0, 8.0, np.nan
+    return s
 
 
 def next_round(
     state: NDArray[float64],
     k_least: NDArray[float64],
     close: float,
+    going: int,
     k: NDArray[float64],
-    kind: NDArray[uint8],
     order: NDArray[intp],
+    work: NDArray[intp],
     h: NDArray[float64],
 ) -> list[int]:
-    """What each lane does next: what its neediest output wants, the one that asks for the smallest step.
+    """What each of the lanes order[:going] does next: what its neediest output wants, the one that asks for the smallest
+    step.
 
-    By lane: `k` and `kind`, four times the place of the side (0 central, 1 forward, 2 backward, 3 central less than `close`
-    octaves above the least step) plus the level, or 16 where all is done; a lane whose kind is 16 already is passed over.
-    The lanes that go on, sorted by kind and number, into `order`, their steps into `h`. Returns how many there are of each.
+    Its kind is four times the place of the side (0 central, 1 forward, 2 backward, 3 central less than `close` octaves
+    above the least step) plus the level. The lanes that go on into `order`, sorted by kind and otherwise as they were,
+    log2 of their steps into `k` by lane, their steps into `h` in that order. Returns how many there are of each kind.
     """
-    active = np.flatnonzero(kind < 16)
-    running = state[_STATUS, active] == _RUNNING
-    going = running.any(axis=1)
-    kind[active[~going]] = 16
-    active, running = active[going], running[going]
-    want = np.where(running, state[_WANT_K, active], np.inf)
+    active = order[:going]
+    running = state[active, :, _STATUS] == _RUNNING
+    on = running.any(axis=1)
+    active, running = active[on], running[on]
+    want = np.where(running, state[active, :, _WANT_K], np.inf)
     output = np.argmin(want, axis=1) if active.size else np.zeros(0, intp)
-    k[active] = state[_WANT_K, active, output]
-    side = state[_WANT_SIDE, active, output]
+    k[active] = state[active, output, _WANT_K]
+    side = state[active, output, _WANT_SIDE]
     central = np.where(k[active] - k_least[active] < close, 3, 0)
     place = np.where(side > 0, 1, np.where(side < 0, 2, central))
-    kind[active] = 4 * place + state[_WANT_LEVEL, active, output].astype(intp)
-    active = active[np.argsort(kind[active], kind="stable")]
+    kind = 4 * place + state[active, output, _WANT_LEVEL].astype(intp)
+    active = active[np.argsort(kind, kind="stable")]
     order[: active.size] = active
     h[: active.size] = np.ldexp(1.0, k[active].astype(np.int32))
-    counts: list[int] = np.bincount(kind[active], minlength=16).tolist()
+    counts: list[int] = np.bincount(kind, minlength=16).tolist()
     return counts
 
 
