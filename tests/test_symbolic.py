@@ -163,7 +163,7 @@ def test_bad_input(make, message):
 
 
 def test_wrong_number_of_arguments():
-    with pytest.raises(TypeError, match="takes 2 arguments .*f.at takes a point"):
+    with pytest.raises(TypeError, match=r"takes 2 arguments .*f.at takes a point"):
         symbolic.function([x, y], x)([1.0, 2.0])
 
 
@@ -204,7 +204,7 @@ def test_checks_of_it_can_fail():
     f = symbolic.function([x, y], x**2 * y)
     report = fastdiff.check_gradient(f, symbolic.function([x, y], [2 * x * y, -(x**2)]), [0.5, 2.0])
     assert [e.name for e in report.entries if e.verdict == "wrong"] == ["x[1]"]
-    with pytest.raises(TypeError, match="fastdiff.symbolic"):
+    with pytest.raises(TypeError, match=r"fastdiff\.symbolic"):
         fastdiff.check_gradient(lambda p: p[0], x=[1.0])
 
 
