@@ -2,18 +2,14 @@
 
 import math
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 
-matplotlib = pytest.importorskip("matplotlib")
-matplotlib.use("Agg")
-
-import matplotlib.pyplot as plt  # noqa: E402
-from matplotlib.colors import to_hex  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-
-import fastdiff  # noqa: E402
-from fastdiff import plotting, symbolic  # noqa: E402
+import fastdiff
+from fastdiff import plotting, symbolic
 
 X = np.linspace(-3.0, 3.0, 61)
 

@@ -75,9 +75,10 @@ def function(args: Any, expr: Any) -> "Function":
 
     The same for a formula, and for a point (d,) or a batch of them (..., d):
 
-    >>> f = symbolic.function("x y", "sin(x) * exp(-y)")
-    >>> f.at([0.0, 1.0]), f.grad().at([0.0, 0.0])
-    (np.float64(0.0), array([1., 0.]))
+    >>> f = symbolic.function("x y", "exp(-x) * sin(y)")
+    >>> f.at([1.0, 0.0]), f.grad().at([[0.0, 0.0], [0.0, 1.0]]).round(6)
+    (np.float64(0.0), array([[-0.      ,  1.      ],
+           [-0.841471,  0.540302]]))
     """
     return Function(args, expr)
 
