@@ -3,11 +3,14 @@
 import doctest
 import importlib
 import pkgutil
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import fastdiff
+from fastdiff.__main__ import main
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = ["fastdiff", *(m.name for m in pkgutil.walk_packages(fastdiff.__path__, "fastdiff."))]
@@ -29,3 +32,11 @@ def test_docstrings(name):
 def test_readme():
     result = doctest.testfile(str(README), module_relative=False, optionflags=FLAGS, encoding="utf-8")
     assert result.failed == 0
+
+
+def test_commands_of_the_readme(capsys):
+    shown = re.findall(r"^```console\n\$ python -m fastdiff (.*)\n([^`]*)```$", README.read_text("utf-8"), re.M)
+    assert shown
+    for command, output in shown:
+        main(shlex.split(command))
+        assert doctest.OutputChecker().check_output(output, capsys.readouterr().out, FLAGS), command

@@ -139,6 +139,24 @@ def as_array(value: Any) -> NDArray[Any]:
     return np.asarray(value) if framework is None else framework.array(value)
 
 
+def of_symbolic(f: Any, given: Any, kind: str) -> tuple[Any, Any]:
+    """f and its derivative, where they are functions of `fastdiff.symbolic`, as functions of a point; and the exact
+    derivative of such an f where none was given."""
+    module = sys.modules.get("fastdiff.symbolic")
+    if module is None:
+        return f, given
+    if isinstance(f, module.Function):
+        if given is None:
+            exact = {"gradient": f.grad, "hessian": f.hessian}.get(kind, f.jacobian)()
+            products = {
+                "jvp": lambda x, v: exact.at(x) @ v,
+                "vjp": lambda x, u: np.tensordot(u, exact.at(x), np.ndim(u)),
+            }
+            given = products.get(kind, exact)
+        f = f.at
+    return f, given.at if isinstance(given, module.Function) else given
+
+
 def copy_of_module(x: Any) -> Any:
     """A copy of x if it is a `torch.nn.Module`, so that the caller's own is never touched; else None."""
     torch = sys.modules.get("torch")
