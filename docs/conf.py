@@ -1,0 +1,75 @@
+"""Settings of the documentation site; `python docs/build.py` builds it."""
+
+import os
+from pathlib import Path
+
+from docutils.nodes import SkipNode
+from docutils.utils.math.latex2mathml import tex2mathml
+
+import fastdiff
+
+HERE = Path(__file__).parent
+os.environ["MATPLOTLIBRC"] = str(HERE / "matplotlibrc")  # how pictures of executed pages look
+
+project = "fastdiff"
+copyright = "the fastdiff developers"
+author = "the fastdiff developers"
+release = version = fastdiff.__version__
+
+extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+exclude_patterns = ["README.md", "_build"]
+nitpicky = True
+
+# Pages are MyST markdown; those that begin with a kernel are executed whenever the site is built.
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
+myst_enable_extensions = ["dollarmath", "colon_fence"]
+myst_heading_anchors = 3
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 120
+nb_output_stderr = "warn"  # a warning of Python is one of the build
+
+autosummary_generate = True
+autosummary_generate_overwrite = True
+autodoc_typehints = "none"  # the docstrings tell types in words
+default_role = "py:obj"
+# In docstrings single backticks are references, or else parameters and attributes; names of public things must resolve.
+nitpick_ignore_regex = [
+    ("py:obj", rf"(?!({'|'.join(fastdiff.__all__)})$)[a-z_]+(\[.*\]|\(.*\))?"),
+    ("py:obj", r"(Result|Report|Entry)\.[a-z]+|jax\.hessian|scipy\.LowLevelCallable"),
+]
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+templates_path = ["_templates"]
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fastdiff"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "navigation_with_keys": False,
+    "show_toc_level": 2,
+    "secondary_sidebar_items": ["page-toc"],
+    "navbar_end": ["theme-switcher"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "header_links_before_dropdown": 7,
+}
+html_show_sourcelink = False
+html_copy_source = False
+
+
+def setup(app):
+    """Formulas as MathML, which browsers show without scripts or network."""
+    app.add_html_math_renderer("mathml", (_visit(block=False), None), (_visit(block=True), None))
+
+
+def _visit(block):
+    def visit(self, node):
+        self.body.append(tex2mathml(node.astext(), as_block=block))
+        raise SkipNode
+
+    return visit
+
+
+html_math_renderer = "mathml"
