@@ -25,7 +25,9 @@ __all__ = [
     "jvp",
     "mixed_partial",
     "partials",
+    "plotting",
     "show_config",
+    "symbolic",
     "testing",
     "trace",
 ]
@@ -33,15 +35,14 @@ __all__ = [
 __version__: str
 
 if TYPE_CHECKING:
-    from . import grid, testing
+    from . import grid, plotting, symbolic, testing
     from .checking import Report, check_gradient, check_hessian, check_jacobian, check_jvp, check_vjp
     from .functions.native import NativeFunction
     from .functions.recording import trace
 else:
     # On demand, as no part of most sessions: where each name is, or the module that it is.
     _LATER = {
-        "grid": ".grid",
-        "testing": ".testing",
+        **{name: f".{name}" for name in ("grid", "plotting", "symbolic", "testing")},
         "trace": ".functions.recording",
         "NativeFunction": ".functions.native",
         **dict.fromkeys((name for name in __all__ if name == "Report" or name.startswith("check_")), ".checking"),

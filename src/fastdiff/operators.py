@@ -14,6 +14,7 @@ from .arguments import MAX_N, Bounds, Options, Step, broadcast, check_callable, 
 from .assembly import Points, Quadratic, Total, choice, room_along
 from .differences import Estimates, Lanes
 from .functions import Choice, Directions
+from .progress import counted
 
 
 def derivative(
@@ -30,6 +31,7 @@ def derivative(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Derivative of order n of an elementwise function, at every element of x.
 
@@ -71,6 +73,9 @@ def derivative(
         process may use, where the call is large. A Python f is called from the calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called, and how fast, on stderr: by tqdm where it is installed. Meant for slow Python
+        functions; of recorded and C functions Python sees few calls or none.
 
     Returns
     -------
@@ -141,6 +146,8 @@ def derivative(
     >>> derivative(np.exp, 1.0, "forward", 0.5) == (np.exp(1.5) - np.exp(1.0)) / 0.5
     np.True_
     """
+    if progress:
+        return counted(derivative, locals())
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
     points = real("x", x, copy=False)
@@ -165,6 +172,7 @@ def partials(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> tuple[Any, ...]:
     """Derivatives of order n of an elementwise function in each of its arguments.
 
@@ -185,6 +193,8 @@ def partials(
         See `derivative`.
     full_output : bool, optional
         Return a tuple of `Result`.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -213,6 +223,8 @@ def partials(
     >>> by_temperature.round(3)
     array([415.7 , 207.85])
     """
+    if progress:
+        return counted(partials, locals())
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
     points = _arguments(xs)
@@ -239,6 +251,7 @@ def mixed_partial(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Mixed partial derivative of an elementwise function of several arguments.
 
@@ -265,6 +278,8 @@ def mixed_partial(
         See `derivative`.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -299,6 +314,8 @@ def mixed_partial(
     >>> print(f"{value:.6f} {exact:.6f}")
     -4.574711 -4.574711
     """
+    if progress:
+        return counted(mixed_partial, locals())
     check_callable(f)
     points = _arguments(xs)
     if not isinstance(orders, tuple | list) or len(orders) != len(points):
@@ -382,6 +399,7 @@ def gradient(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Gradient of a scalar function of a point.
 
@@ -420,6 +438,8 @@ def gradient(
         process may use, where the call is large. A Python f is called from the calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -462,6 +482,8 @@ def gradient(
     array([[3.365884, 2.161209],
            [1.682942, 0.540302]])
     """
+    if progress:
+        return counted(gradient, locals())
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)
@@ -495,6 +517,7 @@ def jacobian(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Jacobian of a function of a point.
 
@@ -521,6 +544,8 @@ def jacobian(
         See `gradient`.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -549,6 +574,8 @@ def jacobian(
     >>> jacobian(lambda x: np.outer(x, x), np.ones((7, 3))).shape  # 7 points, values (3, 3), 3 variables
     (7, 3, 3, 3)
     """
+    if progress:
+        return counted(jacobian, locals())
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = Points(f, x, args, bounds, vectorized, scalar_valued=False, checked=checked)
     total = Total(checked)
@@ -572,6 +599,7 @@ def jvp(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Derivative of a function of a point along a direction: the Jacobian times v, without the Jacobian.
 
@@ -600,6 +628,8 @@ def jvp(
         See `gradient`.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -627,6 +657,8 @@ def jvp(
     >>> print(f"{jvp(lambda x: x @ x, np.arange(1000.0), np.ones(1000)):.6f}")  # 2 * sum(x)
     999000.000000
     """
+    if progress:
+        return counted(jvp, locals())
     checked = options(method, h, 1, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = Points(f, x, args, bounds, vectorized, scalar_valued=False, checked=checked)
     total = Total(checked)
@@ -650,6 +682,7 @@ def hessian(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Hessian of a scalar function of a point.
 
@@ -676,6 +709,8 @@ def hessian(
         See `gradient`.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -704,6 +739,8 @@ def hessian(
     [[19.7847 19.7847]
      [19.7847 13.1898]]
     """
+    if progress:
+        return counted(hessian, locals())
     checked = _second_order(method, h, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)
@@ -744,6 +781,7 @@ def hvp(
     engine: str = "auto",
     threads: int | None = None,
     full_output: bool = False,
+    progress: bool = False,
 ) -> Any:
     """Hessian of a scalar function times a vector, without the Hessian.
 
@@ -772,6 +810,8 @@ def hvp(
         See `gradient`.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
+    progress : bool, optional
+        Show how often f was called; see `derivative`.
 
     Returns
     -------
@@ -798,6 +838,8 @@ def hvp(
     >>> hvp(f, [2.0, 0.5], [1.0, 2.0]).round(4)
     array([59.354 , 46.1642])
     """
+    if progress:
+        return counted(hvp, locals())
     checked = _second_order(method, h, accuracy, richardson, args, engine, threads, full_output, vectorized)
     at = Points(f, x, args, bounds, vectorized, scalar_valued=True, checked=checked)
     total = Total(checked)

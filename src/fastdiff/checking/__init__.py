@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ..arguments import whole
 from . import search, second
 from .claims import Claim, Map, Matrix
-from .frameworks import Framework, as_array, owner
+from .frameworks import Framework, as_array, of_symbolic, owner
 from .lines import Lines
 from .parameters import Parameters, named
 from .report import Entry, Report, remark
@@ -42,11 +42,12 @@ def check_gradient(
     ----------
     f : callable
         ``f(x, *args)`` takes the parameters as they are held in x and returns a number. With `vectorized` every array
-        in x has many points along a new first axis, k of them, and f returns (k,).
+        in x has many points along a new first axis, k of them, and f returns (k,). A function of `fastdiff.symbolic`
+        takes a point (d,), with one coordinate for each of its arguments.
     grad : callable, array or structure like x, optional
         ``grad(x, *args)``, always called with one point, or its value at x. It has the structure and the shapes of x.
-        None, for x of PyTorch tensors or JAX arrays: the framework's own gradient of f. It may be left out:
-        ``check_gradient(f, x)``.
+        None, for x of PyTorch tensors or JAX arrays: the framework's own gradient of f; for f of `fastdiff.symbolic`
+        the exact one. It may be left out: ``check_gradient(f, x)``.
     x : array_like, or dict, list, tuple, dataclass, NamedTuple or torch.nn.Module of arrays, nested
         Where to check. Arrays may be NumPy's, PyTorch's or JAX's, of any shape; f gets new ones of the same kind and
         dtype, and of a module a copy with new parameters. Integers, strings and the like inside a container are
@@ -385,6 +386,7 @@ class _Problem:
     ) -> None:
         if x is _MISSING:
             x, given = given, None
+        f, given = of_symbolic(f, given, kind)
         if not isinstance(args, tuple | list):
             raise TypeError(f"args must be a tuple of further arguments of f, got {type(args).__name__}")
         if directions is not None:
@@ -421,7 +423,8 @@ class _Problem:
         framework = self.parameters.framework
         if framework is None:
             raise TypeError(
-                f"{self.name} must be given: only for x of PyTorch tensors or of JAX arrays can it be left out"
+                f"{self.name} must be given: only for x of PyTorch tensors or of JAX arrays, or f of fastdiff.symbolic, "
+                "can it be left out"
             )
         return framework
 

@@ -139,6 +139,18 @@ def as_array(value: Any) -> NDArray[Any]:
     return np.asarray(value) if framework is None else framework.array(value)
 
 
+def of_symbolic(f: Any, given: Any, kind: str) -> tuple[Any, Any]:
+    """f and its derivative, where they are functions of `fastdiff.symbolic`, as functions of a point; and the exact
+    derivative of such an f where none was given."""
+    module = sys.modules.get("fastdiff.symbolic")
+    if module is None:
+        return f, given
+    exact = {"gradient": "grad", "jacobian": "jacobian", "hessian": "hessian"}
+    if isinstance(f, module.Function):
+        f, given = f.at, getattr(f, exact[kind])() if given is None and kind in exact else given
+    return f, given.at if isinstance(given, module.Function) else given
+
+
 def copy_of_module(x: Any) -> Any:
     """A copy of x if it is a `torch.nn.Module`, so that the caller's own is never touched; else None."""
     torch = sys.modules.get("torch")
