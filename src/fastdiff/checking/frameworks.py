@@ -145,9 +145,15 @@ def of_symbolic(f: Any, given: Any, kind: str) -> tuple[Any, Any]:
     module = sys.modules.get("fastdiff.symbolic")
     if module is None:
         return f, given
-    exact = {"gradient": "grad", "jacobian": "jacobian", "hessian": "hessian"}
     if isinstance(f, module.Function):
-        f, given = f.at, getattr(f, exact[kind])() if given is None and kind in exact else given
+        if given is None:
+            exact = {"gradient": f.grad, "hessian": f.hessian}.get(kind, f.jacobian)()
+            products = {
+                "jvp": lambda x, v: exact.at(x) @ v,
+                "vjp": lambda x, u: np.tensordot(u, exact.at(x), np.ndim(u)),
+            }
+            given = products.get(kind, exact)
+        f = f.at
     return f, given.at if isinstance(given, module.Function) else given
 
 
