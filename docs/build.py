@@ -60,8 +60,10 @@ def build(out: Path) -> int:
     from sphinx.cmd.build import main as sphinx
 
     with tempfile.TemporaryDirectory() as scratch:
+        profile = Path(scratch, "profile_default")
+        profile.mkdir()
+        (profile / "ipython_kernel_config.py").write_text("get_config().Application.log_level = 'ERROR'\n")
         os.environ["IPYTHONDIR"] = scratch
-        os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"
         status = sphinx(
             ["-b", "html", "-W", "--keep-going", "-q", "-E", "-d", f"{out}/doctrees", str(HERE), f"{out}/html"]
         )

@@ -4,7 +4,9 @@ import os
 from pathlib import Path
 
 from docutils.nodes import SkipNode
+from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
+from sphinx.util.logging import getLogger
 
 import fastdiff
 
@@ -25,7 +27,8 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb"}
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
-nb_execution_raise_on_error = True
+nb_execution_show_tb = True
+nb_execution_in_temp = True
 nb_execution_timeout = 120
 nb_output_stderr = "warn"  # a warning of Python is one of the build
 
@@ -36,7 +39,7 @@ default_role = "py:obj"
 # In docstrings single backticks are references, or else parameters and attributes; names of public things must resolve.
 nitpick_ignore_regex = [
     ("py:obj", rf"(?!({'|'.join(fastdiff.__all__)})$)[a-z_]+(\[.*\]|\(.*\))?"),
-    ("py:obj", r"(Result|Report|Entry)\.[a-z]+|jax\.hessian|scipy\.LowLevelCallable"),
+    ("py:obj", r"(Result|Report|Entry)\.[a-z]+|(jax|matplotlib|numpy|scipy|sympy|torch)\..*"),
 ]
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
@@ -66,7 +69,10 @@ def setup(app):
 
 def _visit(block):
     def visit(self, node):
-        self.body.append(tex2mathml(node.astext(), as_block=block))
+        try:
+            self.body.append(tex2mathml(node.astext(), as_block=block))
+        except MathError as error:
+            getLogger(__name__).warning("formula %r: %s", node.astext(), error, location=node)
         raise SkipNode
 
     return visit
