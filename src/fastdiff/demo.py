@@ -96,7 +96,7 @@ def _agree(what: str, difference: float, allowed: float) -> None:
 def _speed(points: int) -> None:
     x = _grid(points)
     h = 2.0**-17
-    quotient, unit = _timed(lambda: (softplus(x + h) - softplus(x - h)) / (2.0 * h), repeat=5)
+    quotient, unit = timed(lambda: (softplus(x + h) - softplus(x - h)) / (2.0 * h), repeat=5)
     print(f"softplus at {points:,} points")
     print(f"  {'':54} {'seconds':>8} {'max error':>10} {'of quotient':>12}")
 
@@ -106,8 +106,8 @@ def _speed(points: int) -> None:
 
     row("plain NumPy quotient, step 2**-17", unit, _error(quotient, x), 1e-9)
     found = {}
-    for name in ("compiled", "numpy") if _has_compiled() else ("numpy",):
-        found[name] = _in_backend(name, points)
+    for name in ("compiled", "numpy") if has_compiled() else ("numpy",):
+        found[name] = in_backend(name, f"from fastdiff.demo import _report; _report({points})")
         for case, run in found[name].items():
             row(f"fastdiff, {case}, {name} backend", run["seconds"], run["error"], _HOW[case][2])
     print()
@@ -128,7 +128,7 @@ def _speed(points: int) -> None:
     print(f"recorded and replayed in C, softplus takes 1/{gain:.1f} of the time of Python calling it, same bits")
 
 
-def _has_compiled() -> bool:
+def has_compiled() -> bool:
     return backend.NAME == "compiled" or find_spec("fastdiff.kernels._compiled") is not None
 
 
@@ -140,7 +140,7 @@ def _error(value: Any, x: NDArray[float64]) -> float:
     return float(np.abs(value - sigmoid(x)).max())
 
 
-def _timed(function: Callable[[], Any], repeat: int) -> tuple[Any, float]:
+def timed(function: Callable[[], Any], repeat: int) -> tuple[Any, float]:
     """What the function returns, and the least time it took."""
     least = float("inf")
     for _ in range(repeat):
@@ -150,16 +150,21 @@ def _timed(function: Callable[[], Any], repeat: int) -> tuple[Any, float]:
     return result, least
 
 
-def _in_backend(name: str, points: int) -> dict[str, dict[str, Any]]:
-    """What `_report` prints in a process of its own, where that backend runs."""
+def in_backend(name: str, statements: str) -> dict[str, dict[str, Any]]:
+    """The JSON that these statements print in a process of its own, where that backend runs."""
     run = subprocess.run(
-        [sys.executable, "-c", f"from fastdiff.demo import _report; _report({points})"],
+        [sys.executable, "-c", statements],
         env=os.environ | {"FASTDIFF_BACKEND": name},
         cwd=Path(__file__).parents[1],  # so that it is the same copy of the package
         stdout=subprocess.PIPE, text=True, check=True,
     )  # fmt: skip
     found: dict[str, dict[str, Any]] = json.loads(run.stdout)
     return found
+
+
+def digest(value: NDArray[Any]) -> str:
+    """Equal where all bits are."""
+    return hashlib.sha256(value.tobytes()).hexdigest()
 
 
 def _report(points: int) -> None:
@@ -171,7 +176,6 @@ def _report(points: int) -> None:
         def differentiate(h: Step = h, engine: str = engine) -> Any:
             return derivative(softplus, x, h=h, engine=engine)
 
-        value, seconds = _timed(differentiate, repeat=3 if h else 1)
-        digest = hashlib.sha256(value.tobytes()).hexdigest()
-        found[case] = {"seconds": seconds, "error": _error(value, x), "digest": digest}
+        value, seconds = timed(differentiate, repeat=3 if h else 1)
+        found[case] = {"seconds": seconds, "error": _error(value, x), "digest": digest(value)}
     print(json.dumps(found))

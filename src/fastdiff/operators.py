@@ -224,7 +224,7 @@ def partials(
     array([415.7 , 207.85])
     """
     if progress:
-        return counted(partials, locals())
+        return tuple(counted(partials, locals()))
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
     points = _arguments(xs)

@@ -96,7 +96,7 @@ def plot_derivative(
             raise ValueError(f"exact must have the shape of x, {np.shape(x)}, got {np.shape(exact)}")
         truth: NDArray[Any] | None = values[np.argsort(real("x", x).reshape(-1), kind="stable")]
     else:
-        own = f.diff(f.args[0], n) if exact is None and hasattr(f, "diff") and hasattr(f, "args") else exact
+        own: Any = f.diff(f.args[0], n) if exact is None and hasattr(f, "diff") and hasattr(f, "args") else exact
         truth = None if own is None else _values(own, points)
     f = _of_arrays(f, points)
     ax = _axes(ax)
@@ -549,7 +549,7 @@ def _contours(ax: Any, x: NDArray[float64], y: NDArray[float64], field: NDArray[
 
 def _surface(ax: Any, x: NDArray[float64], y: NDArray[float64], field: NDArray[float64]) -> None:
     lo, hi = _limits(field, signed=False)
-    ax.plot_surface(x, y, field, cmap="viridis", vmin=lo, vmax=hi, linewidth=0, antialiased=True, rcount=60, ccount=60)
+    ax.plot_surface(x, y, field, cmap="viridis", vmin=lo, vmax=hi, linewidth=0, antialiased=False, rcount=60, ccount=60)
     ax.set_zlim(lo, hi)
 
 

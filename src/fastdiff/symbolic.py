@@ -5,7 +5,7 @@ SymPy is imported on use: ``pip install "fastdiff-numerics[symbolic]"``.
 
 import keyword
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, reduce
 from importlib.util import find_spec
 from itertools import product
 from typing import Any
@@ -16,6 +16,8 @@ from .expressions import parse
 from .optional import needed
 
 __all__ = ["Function", "function"]
+
+_STYLE = {"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False, "strict": True}
 
 
 def function(args: Any, expr: Any) -> "Function":
@@ -313,7 +315,7 @@ def _compiled(args: Sequence[Any], entries: Sequence[Any]) -> Callable[..., list
     try:
         return sympy.lambdify(  # type: ignore[no-any-return]
             [own.get(a, a) for a in args], [e.xreplace(own) if own else e for e in entries],
-            modules=["scipy", "numpy"] if special else ["numpy"], printer=_printer(special),
+            modules=["scipy", "numpy"] if special else ["numpy"], printer=_printer(special)(_STYLE),
             cse=lambda expr: sympy.cse(expr, symbols=fresh, list=False), docstring_limit=0,
         )  # fmt: skip
     except NotImplementedError as error:
@@ -326,14 +328,12 @@ def _compiled(args: Sequence[Any], entries: Sequence[Any]) -> Callable[..., list
 def _printer(special: bool) -> Any:
     """How SymPy writes code: so that it broadcasts, and is refused where it cannot be run."""
     module = needed("sympy.printing.numpy", "symbolic")
-    base = module.SciPyPrinter if special else module.NumPyPrinter
+    base: Any = module.SciPyPrinter if special else module.NumPyPrinter
 
     class Printer(base):  # type: ignore[misc]
         def nested(self, name: str, parts: Sequence[Any]) -> str:
-            first, *rest = (self._print(part) for part in parts)
-            for part in rest:
-                first = f"{self._module_format(f'numpy.{name}')}({first}, {part})"
-            return first
+            function = self._module_format(f"numpy.{name}")
+            return str(reduce(lambda one, other: f"{function}({one}, {other})", map(self._print, parts)))
 
         def _print_Max(self, expr: Any) -> str:
             return self.nested("maximum", expr.args)
@@ -351,7 +351,7 @@ def _printer(special: bool) -> Any:
             where, code = self._module_format("numpy.where"), self._print(_sympy().nan)
             for value, condition in reversed(expr.args):
                 code = f"{where}({self._print(condition)}, {self._print(value)}, {code})"
-            return code
+            return str(code)
 
         def _print_Integral(self, expr: Any) -> str:  # which would take one number at a time
             return str(self._print_not_supported(expr))
@@ -359,4 +359,4 @@ def _printer(special: bool) -> Any:
         def _print_DiracDelta(self, expr: Any) -> str:  # of second derivatives at kinks, where there is none
             return f"{self._module_format('numpy.where')}({self._print(expr.args[0])} == 0, {self._print(_sympy().nan)}, 0.0)"
 
-    return Printer({"fully_qualified_modules": False, "inline": True, "allow_unknown_functions": False, "strict": True})
+    return Printer
