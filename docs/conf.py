@@ -1,6 +1,7 @@
 """Settings of the documentation site; `python docs/build.py` builds it."""
 
 import os
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -82,8 +83,9 @@ def _size_pictures(app, doctree):
 
 def _visit(block):
     def visit(self, node):
+        latex = re.sub("'+", lambda primes: "^{" + r"\prime" * len(primes[0]) + "}", node.astext())
         try:
-            self.body.append(tex2mathml(node.astext(), as_block=block))
+            self.body.append(tex2mathml(latex, as_block=block))
         except MathError as error:
             getLogger(__name__).warning("formula %r: %s", node.astext(), error, location=node)
         raise nodes.SkipNode
