@@ -52,6 +52,8 @@ def not_run(page, text):
     for language, code in blocks(text):
         if language in ("sh", "text") or language.startswith(("{toctree}", "{include}")):
             continue  # the README's sh blocks are run by .ci/run, that of checking.md below
+        if page == README and language == "console":
+            continue
         if language == "python" and page in TESTED and code.startswith(">>> "):
             continue
         if notebook and language == "{code-cell} ipython3":
