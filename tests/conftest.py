@@ -1,7 +1,11 @@
 """Keeps the list of what the library does not do yet: tests that say what is wanted and are known to fail."""
 
+import os
+
 import pytest
 from hypothesis import settings
+
+os.environ.setdefault("MPLBACKEND", "agg")  # pictures are drawn, not shown
 
 # The same examples in every run: what fails here fails everywhere. Machines are too uneven for deadlines.
 settings.register_profile("same", derandomize=True, deadline=None)

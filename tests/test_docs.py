@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import fastdiff
+from fastdiff.__main__ import main
 
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 MODULES = ["fastdiff", *(m.name for m in pkgutil.walk_packages(fastdiff.__path__, "fastdiff."))]
@@ -41,6 +42,14 @@ def test_readme():
     assert result.failed == 0
 
 
+def test_commands_of_the_readme(capsys):
+    shown = re.findall(r"^```console\n\$ python -m fastdiff (.*)\n([^`]*)```$", README.read_text("utf-8"), re.M)
+    assert shown
+    for command, output in shown:
+        main(shlex.split(command))
+        assert doctest.OutputChecker().check_output(output, capsys.readouterr().out, FLAGS), command
+
+
 def blocks(text):
     """Language or directive of each fenced block, and what it holds."""
     return re.findall(r"^ *```([^\n]+)\n(.*?)^ *```$", text, re.M | re.S)
@@ -52,7 +61,7 @@ def not_run(page, text):
     for language, code in blocks(text):
         if language in ("sh", "text") or language.startswith(("{toctree}", "{include}")):
             continue  # the README's sh blocks are run by .ci/run, that of checking.md below
-        if page == README and language == "console":
+        if language == "console" and page == README and code.startswith("$ python -m fastdiff "):
             continue
         if language == "python" and page in TESTED and code.startswith(">>> "):
             continue

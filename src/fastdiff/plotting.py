@@ -137,7 +137,7 @@ def plot_partials(
     names: tuple[str, str] = ("x", "y"),
     axes: Sequence[Any] | None = None,
 ) -> NDArray[Any]:
-    """Plot a function of two variables and each of its partial derivatives, side by side.
+    r"""Plot a function of two variables and each of its partial derivatives, side by side.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ def plot_step_sweep(
     h: ArrayLike | None = None,
     ax: Any = None,
 ) -> Any:
-    """Plot the error of finite differences against the step: truncation on one side, roundoff on the other.
+    r"""Plot the error of finite differences against the step: truncation on one side, roundoff on the other.
 
     Parameters
     ----------

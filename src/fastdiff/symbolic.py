@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import cache, reduce
 from importlib.util import find_spec
 from itertools import product
+from math import factorial
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,10 @@ def function(args: Any, expr: Any) -> "Function":
 
     The same for a formula, and for a point (d,) or a batch of them (..., d):
 
-    >>> f = symbolic.function("x y", "sin(x) * exp(-y)")
-    >>> f.at([0.0, 1.0]), f.grad().at([0.0, 0.0])
-    (np.float64(0.0), array([1., 0.]))
+    >>> f = symbolic.function("x y", "exp(-x) * sin(y)")
+    >>> f.at([1.0, 0.0]), f.grad().at([[0.0, 0.0], [0.0, 1.0]]).round(6)
+    (np.float64(0.0), array([[-0.      ,  1.      ],
+           [-0.841471,  0.540302]]))
     """
     return Function(args, expr)
 
@@ -128,10 +130,8 @@ class Function:
         entries, self.shape = _entries(expr, _names(args))
         self.args = _symbols(args, entries)
         self._entries = entries
-        self.expr = _arranged(entries, self.shape)
-        self._code = _compiled(self.args, entries)
-        # Arguments that an entry does not depend on, which its value has to be broadcast with.
-        self._absent = [[i for i, a in enumerate(self.args) if a not in e.free_symbols] for e in entries]
+        self.expr = _shown(entries, self.shape)
+        self._code, self._absent = _compiled(self.args, entries)
 
     def __call__(self, *values: Any) -> Any:
         """The values at arrays that broadcast, one for each argument."""
@@ -204,7 +204,7 @@ class Function:
         return f"$\\displaystyle {self.latex()}$"
 
     def __reduce__(self) -> Any:
-        return Function, (self.args, self.expr)
+        return Function, (self.args, _array(self._entries, self.shape))
 
     def _scalar(self, name: str, other: str) -> None:
         if self.shape:
@@ -220,7 +220,7 @@ class Function:
         return [self._one(w) for w in wrt] or self.args
 
     def _made(self, entries: Sequence[Any], shape: tuple[int, ...]) -> "Function":
-        return Function(self.args, _arranged(entries, shape))
+        return Function(self.args, _array(entries, shape))
 
 
 def _sympy() -> Any:
@@ -280,13 +280,15 @@ def _entries(expr: Any, names: Sequence[str]) -> tuple[list[Any], tuple[int, ...
     return [one], ()
 
 
-def _arranged(entries: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    sympy = _sympy()
-    if not shape:
-        return entries[0]
-    return sympy.ImmutableMatrix(*shape[:2], entries) if len(shape) == 2 else (
-        sympy.ImmutableMatrix(len(entries), 1, entries) if len(shape) == 1 else sympy.ImmutableDenseNDimArray(entries, shape)
-    )  # fmt: skip
+def _array(entries: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    return _sympy().ImmutableDenseNDimArray(entries, shape) if shape else entries[0]
+
+
+def _shown(entries: Sequence[Any], shape: tuple[int, ...]) -> Any:
+    """As SymPy's users write it: vectors are columns."""
+    if len(shape) in (1, 2):
+        return _sympy().ImmutableMatrix(*(*shape, 1)[:2], entries)
+    return _array(entries, shape)
 
 
 def _derived(expr: Any, by: Sequence[Any]) -> Any:
@@ -297,8 +299,9 @@ def _derived(expr: Any, by: Sequence[Any]) -> Any:
     return found.xreplace({dummy: s for s, dummy in real.items()})
 
 
-def _compiled(args: Sequence[Any], entries: Sequence[Any]) -> Callable[..., list[Any]]:
-    """NumPy code of all entries, in which what they share is computed once."""
+def _compiled(args: Sequence[Any], entries: Sequence[Any]) -> tuple[Callable[..., list[Any]], list[list[int]]]:
+    """NumPy code of all entries, in which what they share is computed once; and of each the arguments that it does
+    not depend on, which its value has to be broadcast with."""
     sympy = _sympy()
     special = find_spec("scipy") is not None
     modules = [np, needed("scipy.special", "symbolic")] if special else [np]
@@ -312,16 +315,22 @@ def _compiled(args: Sequence[Any], entries: Sequence[Any]) -> Callable[..., list
     }  # fmt: skip
     taken = {a.name for a in args}
     fresh = (s for s in sympy.numbered_symbols("v") if s.name not in taken)
+    inner = [own.get(a, a) for a in args]
+    shared, reduced = sympy.cse([e.xreplace(own) if own else e for e in entries], symbols=fresh, list=False)
+    behind: dict[Any, set[Any]] = {a: {a} for a in inner}
+    for symbol, e in shared:
+        behind[symbol] = set().union(*(behind[s] for s in e.free_symbols))
+    needs = [set().union(*(behind[s] for s in e.free_symbols)) for e in reduced]
     try:
-        return sympy.lambdify(  # type: ignore[no-any-return]
-            [own.get(a, a) for a in args], [e.xreplace(own) if own else e for e in entries],
-            modules=["scipy", "numpy"] if special else ["numpy"], printer=_printer(special)(_STYLE),
-            cse=lambda expr: sympy.cse(expr, symbols=fresh, list=False), docstring_limit=0,
+        code = sympy.lambdify(
+            inner, reduced, modules=["scipy", "numpy"] if special else ["numpy"], printer=_printer(special)(_STYLE),
+            cse=lambda found: (shared, found), docstring_limit=0,
         )  # fmt: skip
     except NotImplementedError as error:
         what = str(error).splitlines()[0].rpartition(": ")[2]
         scipy = "" if special else "; there may be with SciPy installed"
         raise ValueError(f"there is no NumPy code for a part of the expression: {what}{scipy}") from None
+    return code, [[i for i, a in enumerate(inner) if a not in need] for need in needs]
 
 
 @cache
@@ -352,6 +361,15 @@ def _printer(special: bool) -> Any:
             for value, condition in reversed(expr.args):
                 code = f"{where}({self._print(condition)}, {self._print(value)}, {code})"
             return str(code)
+
+        def _print_polygamma(self, expr: Any) -> str:  # SciPy's own is no ufunc, which could be recorded
+            n, at = expr.args
+            if not (special and n.is_Integer and n >= 0):
+                return str(self._print_not_supported(expr))
+            if n == 0:
+                return f"{self._module_format('scipy.special.psi')}({self._print(at)})"
+            factor = (-1.0) ** (n + 1) * factorial(n)
+            return f"({factor}*{self._module_format('scipy.special.zeta')}({n + 1}, {self._print(at)}))"
 
         def _print_Integral(self, expr: Any) -> str:  # which would take one number at a time
             return str(self._print_not_supported(expr))
