@@ -8,6 +8,7 @@ import ast
 import keyword
 import operator
 from collections.abc import Sequence
+from functools import cached_property
 from math import isfinite
 from typing import Any, cast
 
@@ -47,9 +48,12 @@ class _Reader:
     """One walk over the tree."""
 
     def __init__(self, text: str, names: Sequence[str]) -> None:
-        self.sympy = needed("sympy", "symbolic")
-        self.text = text
-        self.variables = {name: self.sympy.Symbol(name, real=True) for name in names}
+        self.text, self.names = text, names
+
+    @cached_property
+    def sympy(self) -> Any:
+        """Imported when the first number or name is read: most of what is refused is refused before that."""
+        return needed("sympy", "symbolic")
 
     def read(self, node: ast.expr, depth: int = 0) -> Any:
         if depth > _DEEPEST:
@@ -80,11 +84,11 @@ class _Reader:
         return f"{ast.get_source_segment(self.text, node) or self.text!r:.60}"
 
     def name(self, name: str) -> Any:
-        if name in self.variables:
-            return self.variables[name]
+        if name in self.names:
+            return self.sympy.Symbol(name, real=True)
         if name in _CONSTANTS:
             return getattr(self.sympy, _CONSTANTS[name])
-        known = ", ".join([*self.variables, "pi", "e"])
+        known = ", ".join([*self.names, "pi", "e"])
         raise ValueError(f"unknown name {name!r}; there are {known}" + " and functions to call" * (name in _COUNTS))
 
     def number(self, value: int | float, node: ast.expr) -> Any:

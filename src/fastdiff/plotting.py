@@ -18,6 +18,7 @@ from .arguments import real
 from .checking import Report
 from .operators import derivative, partials
 from .optional import needed
+from .symbolic import Function
 
 __all__ = ["plot_check", "plot_derivative", "plot_gradient", "plot_partials", "plot_step_sweep"]
 
@@ -96,7 +97,7 @@ def plot_derivative(
             raise ValueError(f"exact must have the shape of x, {np.shape(x)}, got {np.shape(exact)}")
         truth: NDArray[Any] | None = values[np.argsort(real("x", x).reshape(-1), kind="stable")]
     else:
-        own: Any = f.diff(f.args[0], n) if exact is None and hasattr(f, "diff") and hasattr(f, "args") else exact
+        own = _known(f, exact, n)
         truth = None if own is None else _values(own, points)
     f = _of_arrays(f, points)
     ax = _axes(ax)
@@ -124,7 +125,7 @@ def plot_derivative(
             lost |= ~r.converged & np.isfinite(value)
     if lost.any():
         ax.plot(points[lost], value[lost], linestyle="none", marker="x", color=_BLACK, label="not converged")
-    return _finished(ax, "$x$", "")
+    return _finished(ax, "$x$", f"$f$, ${name}$")
 
 
 def plot_partials(
@@ -353,8 +354,7 @@ def plot_step_sweep(
     """
     at = float(real("x", x))
     chosen = derivative(f, at, n=n, full_output=True)
-    if exact is None and hasattr(f, "diff") and hasattr(f, "args"):
-        exact = f.diff(f.args[0], n)
+    exact = _known(f, exact, n)
     truth = float(np.real(chosen.value)) if exact is None else float(exact(at)) if callable(exact) else float(exact)
     steps = np.logspace(-16, 0, 97) * max(abs(at), 1.0) if h is None else np.sort(real("h", h).reshape(-1))
     with np.errstate(all="ignore"):
@@ -488,6 +488,11 @@ def _plain(ax: Any) -> Any:
 
 def _primed(name: str, n: int) -> str:
     return name + "'" * n if n <= 3 else f"{name}^{{({n})}}"
+
+
+def _known(f: Callable[..., Any], exact: Any, n: int) -> Any:
+    """The exact derivative, where it is given or f knows it."""
+    return f.diff(f.args[0], n) if exact is None and isinstance(f, Function) else exact
 
 
 def _of_arrays(f: Callable[..., Any], *xs: NDArray[float64]) -> Callable[..., Any]:

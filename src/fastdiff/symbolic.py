@@ -261,9 +261,9 @@ def _symbols(args: Any, entries: Sequence[Any]) -> tuple[Any, ...]:
 
 def _entries(expr: Any, names: Sequence[str]) -> tuple[list[Any], tuple[int, ...]]:
     """The single expressions, in C order, and how they are arranged."""
-    sympy = _sympy()
     if isinstance(expr, str):
         return [parse(expr, names)], ()
+    sympy = _sympy()
     if isinstance(expr, sympy.MatrixBase):
         return list(expr), (expr.rows,) if expr.cols == 1 else expr.shape
     if isinstance(expr, sympy.NDimArray):
