@@ -102,8 +102,8 @@ class Function:
     arrays, one for each variable, is ``np.moveaxis(f.grad()(x, y), -1, 0)``.) Constants broadcast with the rest.
     ``f.at(x)`` takes points (..., d).
 
-    ``fastdiff.derivative(f, x)`` and ``fastdiff.partials(f, x, y)`` take a function as it is; `gradient`, `jacobian` and
-    `hessian` take ``f.at``, and ``fastdiff.gradient(f.at, x)`` estimates what ``f.grad().at(x)`` is.
+    ``fastdiff.derivative(f, x)`` and ``fastdiff.partials(f, x, y)`` take a function as it is; ``gradient``, ``jacobian`` and
+    ``hessian`` take ``f.at``, and ``fastdiff.gradient(f.at, x)`` estimates what ``f.grad().at(x)`` is.
 
     Derivatives are those of real variables. Where the formula of one is 0/0 the value is nan, as it is for
     ``sin(sqrt(x**2 + y**2))`` at the origin, and there are no warnings. At a kink it is what SymPy says, such as 0 for
@@ -179,7 +179,7 @@ class Function:
         return self.jacobian(*wrt)
 
     def jacobian(self, *wrt: Any) -> "Function":
-        """All first derivatives, of shape (*shape, d): by these arguments (symbols or names), or by all."""
+        """All first derivatives, of shape ``(*shape, d)``: by these arguments (symbols or names), or by all."""
         by = self._wrt(wrt)
         return self._made([_derived(e, [s]) for e, s in product(self._entries, by)], (*self.shape, len(by)))
 

@@ -145,9 +145,9 @@ def check_jacobian(
     Parameters
     ----------
     f : callable
-        ``f(x, *args)`` returns an array of any shape ``o``. With `vectorized`: (k, *o) for k points.
+        ``f(x, *args)`` returns an array of any shape ``o``. With `vectorized`: ``(k, *o)`` for k points.
     jac : callable, array, scipy.sparse array or structure like x, optional
-        ``jac(x, *args)``, or its value at x: for x an array of shape s an array (*o, *s), so (m, d) for vectors, which
+        ``jac(x, *args)``, or its value at x: for x an array of shape s an array ``(*o, *s)``, so (m, d) for vectors, which
         may be sparse: entries outside its pattern are taken as zeros, and checked. For a structure x the same
         structure with such arrays. None: the framework's own, as in `check_gradient`.
     x, args, vectorized, directions, seed, rtol, bounds
@@ -201,7 +201,7 @@ def check_hessian(
     f : callable
         ``f(x, *args)`` returns a number. With `vectorized`: (k,) for k points.
     hess : callable, array, scipy.sparse array or structure like x, optional
-        ``hess(x, *args)``, or its value at x: for x an array of shape s an array (*s, *s). For a structure x the same
+        ``hess(x, *args)``, or its value at x: for x an array of shape s an array ``(*s, *s)``. For a structure x the same
         structure of the same structures, as `jax.hessian` returns it. None: the framework's own.
     x, args, vectorized, seed, rtol, bounds
         As for `check_gradient`.
@@ -266,7 +266,7 @@ def check_jvp(
     Parameters
     ----------
     f : callable
-        ``f(x, *args)`` returns an array of any shape ``o``. With `vectorized`: (k, *o) for k points.
+        ``f(x, *args)`` returns an array of any shape ``o``. With `vectorized`: ``(k, *o)`` for k points.
     jvp : callable, optional
         ``jvp(x, v, *args)``, with v like x, returns the derivative of f along v, of shape ``o``. None: the
         framework's own, as in `check_gradient`.
@@ -319,7 +319,7 @@ def check_vjp(
     Parameters
     ----------
     f : callable
-        ``f(x, *args)`` returns an array of any shape ``o``. With `vectorized`: (k, *o) for k points.
+        ``f(x, *args)`` returns an array of any shape ``o``. With `vectorized`: ``(k, *o)`` for k points.
     vjp : callable, optional
         ``vjp(x, u, *args)``, with u of shape ``o``, returns the gradient of ``sum(u * f(x))``, like x. None: the
         framework's own, as in `check_gradient`.

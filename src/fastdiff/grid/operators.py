@@ -594,7 +594,7 @@ def hessian(
 
     Returns
     -------
-    ndarray, shape (d, d, *a.shape) for d axes, symmetric in the first two ("trim": shorter along the axes). With ``error=True``
+    ndarray, shape ``(d, d, *a.shape)`` for d axes, symmetric in the first two ("trim": shorter along the axes). With ``error=True``
     a pair, value and error.
 
     Raises
