@@ -43,22 +43,29 @@ def options(
     full_output: bool,
     vectorized: bool = False,
 ) -> Options:
-    if not isinstance(args, tuple | list):
+    if not isinstance(args, (tuple, list)):  # a union takes longer
         raise TypeError(f"args must be a tuple of further arguments of f, got {type(args).__name__}")
-    if threads is not None:
-        whole("threads", threads, 1, None)
-    choice = (method, n, accuracy, richardson, engine, bool(vectorized))
+    key: tuple[Any, ...] = (method, h, n, accuracy, richardson, engine, threads, full_output, vectorized)
     try:
-        n, accuracy, richardson = _checked(*choice)
-    except TypeError:  # something that cannot be a key: check it for its message
-        n, accuracy, richardson = _checked.__wrapped__(*choice)
-    return Options(method, _step(h), n, accuracy, richardson, bool(full_output), engine, threads)
+        return _options(*key)
+    except TypeError:  # something that cannot be a key, as an array h, or is wrong: check it for its message
+        return _options.__wrapped__(*key)
 
 
 @lru_cache(maxsize=256, typed=True)
-def _checked(
-    method: str, n: int, accuracy: int | None, richardson: int | None, engine: str, vectorized: bool
-) -> tuple[int, int | None, int | None]:
+def _options(
+    method: str,
+    h: Step,
+    n: int,
+    accuracy: int | None,
+    richardson: int | None,
+    engine: str,
+    threads: int | None,
+    full_output: bool,
+    vectorized: bool,
+) -> Options:
+    if threads is not None:
+        whole("threads", threads, 1, None)
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(map(repr, METHODS))}, got {method!r}")
     n = whole("n", n, 1, MAX_N)
@@ -74,7 +81,7 @@ def _checked(
         raise ValueError("engine='vectorized' cannot run this function; it needs vectorized=True")
     if engine in ("traced", "native") and method == "complex":
         raise ValueError(f"method='complex' calls f with complex numbers, which engine={engine!r} does not have")
-    return n, accuracy, richardson
+    return Options(method, _step(h), n, accuracy, richardson, bool(full_output), engine, threads)
 
 
 _LEAST = float(np.finfo(float64).tiny)
@@ -87,12 +94,11 @@ def _step(h: Step) -> NDArray[float64] | Literal["scaled"] | None:
         if h != "scaled":
             raise ValueError(f"h must be a number, an array, 'scaled' or None, got {h!r}")
         return "scaled"
-    if type(h) is float and _LEAST <= h < np.inf:
-        return np.asarray(h)
     step = real("h", h)
     bad = ~((step >= _LEAST) & (step < np.inf))
     if bad.any():
         raise ValueError(f"h must be positive, finite and not denormal, got {step[bad][0]}")
+    step.flags.writeable = False  # options are remembered
     return step
 
 

@@ -180,13 +180,14 @@ class Quadratic:
 class Total:
     """Runs the engine for one call of an operator, adds up what it cost, and makes the result."""
 
+    nfev = 0
+    engine, engine_reason = "python", ""
+    converged: NDArray[np.bool_] | None = None
+    seed: Any = None  # the first value of f, where it is known already
+
     def __init__(self, checked: Options) -> None:
         self.checked = checked
-        self.nfev = 0
-        self.engine, self.engine_reason = "python", ""
         self.statuses: set[int] = set()
-        self.converged: NDArray[np.bool_] | None = None
-        self.seed: Any = None  # the first value of f, where it is known already
 
     def begin(self, function: Function | None) -> None:
         """Count what it took to find out that this is the function."""
@@ -200,13 +201,17 @@ class Total:
         if type(found) is int:  # a later point has a value that is no float: all of them once more
             self.nfev += -found - 1
             return None
+        if type(found) is float64:
+            return found
+        if type(found) is np.ndarray:
+            return found.reshape(shape)
         if type(found) is not tuple:
             self.seed = found
             return None
         value, error, k, status, nfev = found
         self.nfev += nfev
         if not self.checked.full_output:
-            return value if not shape and type(value) is float64 else value.reshape(shape)[()]
+            return value if type(value) is float64 else value.reshape(shape)
         self.merge(np.asarray(status))
         return self.result(np.asarray(value), np.asarray(error), np.exp2(k), shape)
 

@@ -19,8 +19,6 @@ from .functions import is_native
 from .kernels import backend
 from .stencils import rounded
 
-_FAR = 1e300  # beyond, the first step may leave the range of float64: the general engine minds that
-
 
 @cache
 def _follower(n: int, method: str, accuracy: int | None, richardson: int | None) -> Any:
@@ -32,13 +30,13 @@ def _follower(n: int, method: str, accuracy: int | None, richardson: int | None)
 
 
 @cache
-def _quotient(method: str, accuracy: int | None, richardson: int | None) -> tuple[Any, ...]:
-    """Offsets, weights and denominator in the order of `differences`, and log2 of the rule-of-thumb step at scale one."""
+def _quotient(method: str, accuracy: int | None, richardson: int | None) -> Any:
+    """In the order of `differences`."""
     plain = steps.plain(1, method, accuracy, richardson)
     stencil = plain.stencils[plain.first_side][0]
     offsets, weights, denominator = textbook(stencil)
     thumb = int(steps.thumb_exponent(np.ones(1), 1, stencil.order)[0])
-    return np.array(rounded(offsets)), weights, denominator, thumb
+    return backend.Quotient(np.array(rounded(offsets)), weights, denominator, thumb)
 
 
 def applies(checked: Options, f: Any) -> bool:
@@ -49,35 +47,30 @@ def applies(checked: Options, f: Any) -> bool:
 
 def derivative(f: Callable[..., Any], x: NDArray[float64], checked: Options, args: Sequence[Any]) -> Any:
     """The derivative of f at a number (x of no dimensions), which reaches f as one."""
-    if not -_FAR < x < _FAR:
-        return None
     if checked.h is None:
         return _follower(checked.n, checked.method, checked.accuracy, checked.richardson).scalar(f, tuple(args), x)
-    return _given(f, None, x.reshape(1), checked, args)
+    h = _one_step(checked)
+    if h is None or checked.n != 1:
+        return None
+    return _quotient(checked.method, checked.accuracy, checked.richardson).scalar(f, tuple(args), x, h)
 
 
 def gradient(f: Callable[..., Any], x: NDArray[float64], checked: Options, args: Sequence[Any]) -> Any:
     """The gradient of f at each row of x (points, d), flattened."""
-    if not x.size or x.max() >= _FAR or x.min() <= -_FAR or np.isnan(x).any():
+    if not x.size:
         return None
     if checked.h is not None:
-        return _given(f, x[0], x[0], checked, args) if len(x) == 1 else None
+        h = _one_step(checked)
+        if h is None or len(x) > 1:
+            return None
+        return _quotient(checked.method, checked.accuracy, checked.richardson).point(f, tuple(args), x[0], h)
     out = np.empty((4, x.size))
     nfev = _follower(1, checked.method, checked.accuracy, checked.richardson).points(f, tuple(args), x, out)
     return (*out, nfev) if type(nfev) is int and nfev > 0 else nfev
 
 
-def _given(
-    f: Callable[..., Any], point: NDArray[float64] | None, x: NDArray[float64], checked: Options, args: Sequence[Any]
-) -> Any:
-    if checked.n != 1:
-        return None
-    h = 0.0
-    if isinstance(checked.h, np.ndarray):
-        if checked.h.ndim:
-            return None
-        h = float(checked.h)
-    value = np.empty(x.shape)
-    offsets, weights, denominator, thumb = _quotient(checked.method, checked.accuracy, checked.richardson)
-    nfev = backend.quotients(f, tuple(args), point, x, offsets, weights, denominator, h, thumb, value)
-    return (value, None, None, None, nfev) if type(nfev) is int else nfev
+def _one_step(checked: Options) -> float | None:
+    """The step that all take, 0 for the rule of thumb."""
+    if not isinstance(checked.h, np.ndarray):
+        return 0.0
+    return None if checked.h.ndim else float(checked.h)

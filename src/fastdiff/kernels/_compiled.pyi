@@ -61,23 +61,20 @@ class Follower:
     ) -> None: ...
     def scalar(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]
-    ) -> tuple[float64, float64, float, int, int] | Value: ...
+    ) -> tuple[float64, float64, float, int, int] | Value | None: ...
     def points(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: NDArray[float64], out: NDArray[float64]
-    ) -> int | Value: ...
+    ) -> int | Value | None: ...
 
-def quotients(
-    f: Callable[..., Any],
-    args: tuple[Any, ...],
-    point: NDArray[float64] | None,
-    x: NDArray[float64],
-    offsets: NDArray[float64],
-    weights: NDArray[float64],
-    denominator: float,
-    h: float,
-    thumb: int,
-    out: NDArray[float64],
-) -> int | Value: ...
+@disjoint_base
+class Quotient:
+    def __init__(
+        self, offsets: NDArray[float64], weights: NDArray[float64], denominator: float, thumb: int
+    ) -> None: ...
+    def scalar(self, f: Callable[..., Any], args: tuple[Any, ...], x: float, h: float) -> float64 | Value: ...
+    def point(
+        self, f: Callable[..., Any], args: tuple[Any, ...], x: NDArray[float64], h: float
+    ) -> NDArray[float64] | Value | None: ...
 
 class Value:
     value: Any

@@ -339,9 +339,12 @@ cdef class Follower:
                 self.sizes[side + 1][i] = <int> cnp.PyArray_SIZE(offsets)
 
     def scalar(self, f, tuple args, double x):
-        """(value, error, log2 h, status, nfev), or f(x) as a Value where that is not a float."""
+        """(value, error, log2 h, status, nfev), or f(x) as a Value where that is not a float; None where x is not finite, or
+        too large."""
         cdef double state[FIELDS]
         cdef int nfev
+        if not moderate(&x, 1):
+            return None
         first = call(f, scalar_of(x), args)
         if not PyFloat_Check(first):
             return Value(first)
@@ -350,7 +353,7 @@ cdef class Follower:
 
     def points(self, f, tuple args, cnp.ndarray x, cnp.ndarray out):
         """nfev, with value, error, log2 h and status of each coordinate of the points x (b, d) in out (4, b * d); f(x[0]) as
-        a Value where that is not a float, -nfev - 1 where a later one is not."""
+        a Value where that is not a float, -nfev - 1 where a later one is not; None where x is not finite, or too large."""
         cdef double state[FIELDS]
         cdef const double *px = <const double *> cnp.PyArray_DATA(x)
         cdef double *po = <double *> cnp.PyArray_DATA(out)
@@ -358,6 +361,8 @@ cdef class Follower:
         cdef int nfev = 0
         cdef double centre
         cdef cnp.ndarray point
+        if not moderate(px, size):
+            return None
         for row in range(b):
             point = x[row]
             first = call(f, cnp.PyArray_NewCopy(point, cnp.NPY_CORDER), args)
@@ -408,40 +413,77 @@ cdef class Follower:
         return nfev
 
 
-def quotients(f, tuple args, cnp.ndarray point, cnp.ndarray x, cnp.ndarray offsets, cnp.ndarray weights,
-              double denominator, double h, int thumb, cnp.ndarray out):
-    """First derivatives of f at step h, or with h zero at rule-of-thumb steps, 2**thumb where x is one: along each
-    coordinate of the point x or, where `point` is None, at the number x. Samples are combined as `combine` does it.
-    Returns nfev, or the first value of f as a Value where that is not a float."""
-    cdef const double *px = <const double *> cnp.PyArray_DATA(x)
-    cdef const double *po = <const double *> cnp.PyArray_DATA(offsets)
-    cdef const double *pw = <const double *> cnp.PyArray_DATA(weights)
-    cdef double *pout = <double *> cnp.PyArray_DATA(out)
-    cdef Py_ssize_t i, j, d = cnp.PyArray_SIZE(x), m = cnp.PyArray_SIZE(offsets)
-    cdef int nfev = 0, exponent = 0
-    cdef double total = 0.0, centre = 0.0, value, step = h
-    cdef bint known = False
-    for i in range(d):
-        if h == 0.0:
-            frexp(max(fabs(px[i]), 1.0), &exponent)
-            step = ldexp(1.0, exponent - 1 + thumb)
-        for j in range(m):
-            if po[j] == 0.0 and known:
-                value = centre
-            else:
-                if nfev:
-                    value = sample(f, args, point, i, px[i] + po[j] * step)
+@cython.auto_pickle(False)
+cdef class Quotient:
+    """First derivatives of float-valued f by a plain stencil, at step h or, with h zero, at rule-of-thumb steps: 2**thumb
+    where x is one. Samples are combined as `combine` does it."""
+
+    cdef const double *offsets
+    cdef const double *weights
+    cdef double denominator
+    cdef Py_ssize_t nodes
+    cdef int thumb
+    cdef object keep
+
+    def __init__(self, cnp.ndarray offsets, cnp.ndarray weights, double denominator, int thumb):
+        self.keep = offsets, weights
+        self.offsets = <const double *> cnp.PyArray_DATA(offsets)
+        self.weights = <const double *> cnp.PyArray_DATA(weights)
+        self.nodes = cnp.PyArray_SIZE(offsets)
+        self.denominator, self.thumb = denominator, thumb
+
+    def scalar(self, f, tuple args, double x, double h):
+        """The derivative at the number x, or the first value of f as a Value where that is not a float."""
+        cdef double value
+        other = self.along(f, args, None, &x, 1, h, &value)
+        return scalar_of(value) if other is None else other
+
+    def point(self, f, tuple args, cnp.ndarray x, double h):
+        """The gradient at the point x, or the first value of f as a Value where that is not a float; None where x is not
+        finite, or too large."""
+        cdef Py_ssize_t d = cnp.PyArray_SIZE(x)
+        cdef const double *px = <const double *> cnp.PyArray_DATA(x)
+        if not moderate(px, d):
+            return None
+        out = cnp.PyArray_EMPTY(1, [d], cnp.NPY_DOUBLE, 0)
+        other = self.along(f, args, x, px, d, h, <double *> cnp.PyArray_DATA(<cnp.ndarray> out))
+        return out if other is None else other
+
+    cdef object along(self, f, tuple args, cnp.ndarray point, const double *x, Py_ssize_t d, double h, double *out):
+        cdef Py_ssize_t i, j
+        cdef int exponent = 0
+        cdef double total = 0.0, centre = 0.0, value, step = h, t
+        cdef bint known = False, first = True
+        for i in range(d):
+            if h == 0.0:
+                frexp(max(fabs(x[i]), 1.0), &exponent)
+                step = ldexp(1.0, exponent - 1 + self.thumb)
+            for j in range(self.nodes):
+                t = self.offsets[j]
+                if t == 0.0 and known:
+                    value = centre
+                elif not first:
+                    value = sample(f, args, point, i, x[i] + t * step)
                 else:
-                    first = call(f, at(point, i, px[i] + po[j] * step), args)
-                    if not PyFloat_Check(first):
-                        return Value(first)
-                    value = PyFloat_AS_DOUBLE(first)
-                nfev += 1
-            if po[j] == 0.0:
-                centre, known = value, True
-            total = pw[j] * value if j == 0 else total + pw[j] * value
-        pout[i] = total / (denominator * step)
-    return nfev
+                    first = False
+                    given = call(f, at(point, i, x[i] + t * step), args)
+                    if not PyFloat_Check(given):
+                        return Value(given)
+                    value = PyFloat_AS_DOUBLE(given)
+                if t == 0.0:
+                    centre, known = value, True
+                total = self.weights[j] * value if j == 0 else total + self.weights[j] * value
+            out[i] = total / (self.denominator * step)
+        return None
+
+
+cdef bint moderate(const double *x, Py_ssize_t n):
+    """Whether no first step leaves the range of float64: the general engine minds that."""
+    cdef Py_ssize_t i
+    for i in range(n):
+        if not fabs(x[i]) < 1e300:
+            return False
+    return True
 
 
 class Value:
