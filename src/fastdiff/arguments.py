@@ -85,6 +85,7 @@ def _options(
 
 
 _LEAST = float(np.finfo(float64).tiny)
+_FLOAT64 = np.dtype(float64)
 
 
 def _step(h: Step) -> NDArray[float64] | Literal["scaled"] | None:
@@ -115,6 +116,8 @@ def real(name: str, value: ArrayLike, copy: bool = True) -> NDArray[float64]:
     become floats."""
     if type(value) is float:
         return np.asarray(value)
+    if type(value) is np.ndarray and value.dtype is _FLOAT64 and copy:
+        return value.copy()
     try:
         array = np.asarray(value)
     except ValueError:

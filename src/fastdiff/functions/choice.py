@@ -32,6 +32,11 @@ class Choice:
     The decision is made once; where several functions are asked for, as by a Hessian, they share one recording.
     """
 
+    reason = ""
+    _program: "Program | None" = None
+    _tried = False
+    _checks = 0
+
     def __init__(
         self, f: Callable[..., Any], args: Sequence[Any], engine: str, threads: int | None, nodes: int
     ) -> None:
@@ -39,10 +44,6 @@ class Choice:
         self.native = engine in ("auto", "native") and is_native(f)
         if engine == "native" and not self.native:
             raise ValueError(f"engine='native' cannot run this function: {type(f).__name__} is no C function")
-        self.reason = ""
-        self._program: Program | None = None
-        self._tried = False
-        self._checks = 0
 
     def elementwise(self, xs: Sequence[NDArray[float64]], moves: Sequence[float | NDArray[float64]]) -> Function:
         """f of numbers: `xs` broadcast together, and move by `moves`."""
