@@ -189,7 +189,7 @@ typedef struct {
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
-    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES];
+    double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES], alarm[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
     const double *from; /* the state: of the first element, or of all where `at` says which */
@@ -549,15 +549,45 @@ INLINE void listen(block *b, const level_table *t, size_t len, bool plain)
         b->s[ROUGH][i] = shaky & (rough == 0.0) ? loud : rough;
         if (!plain) {
             const double then_1 = b->s[PREV_C1][i], then_2 = b->s[PREV_C2][i], sigma = b->s[SIGMA][i];
-            const bool jump = (b->s[PREV_FLAGS][i] != 0.0) & (b->s[PREV_K][i] - b->k[i] >= 2.0) &
-                              (fabs(b->c[last - 1][i] * back - then_1) <= 0.0625 * fabs(then_1)) &
-                              (fabs(b->c[last][i] * back - then_2) <= 0.0625 * fabs(then_2));
+            const bool jump = (b->s[PREV_FLAGS][i] != 0.0) & (b->s[PREV_K][i] - b->k[i] > 0.0) &
+                              (fabs(b->c[last - 1][i] * back - then_1) <= 0.125 * fabs(then_1)) &
+                              (fabs(b->c[last][i] * back - then_2) <= 0.125 * fabs(then_2));
             const bool alarm = shaky & (rough != 0.0) & !jump & (b->s[FIRST_K][i] - b->k[i] >= 8.0) &
                                (log2_of(rough) - log2_of(loud) < LOUD);
             const bool resolved = !shaky & (sigma < 0.0) & (b->highest[i] >= 3.0);
             const double heard = alarm ? smaller(-loud, sigma) : sigma;
             b->s[SIGMA][i] = resolved ? 0.0 : heard;
+            b->alarm[i] = alarm ? 1.0 : 0.0;
         }
+    }
+}
+
+/* Equal samples at a step where this slope would have shown, and now more than one jump: a staircase. */
+INLINE void staircase(block *b, const call *a, size_t len)
+{
+    uint64_t any = 0;
+    EACH any |= bits_of(b->s[ZEROS][i]);
+    if (!any)
+        return;
+    for (size_t i = 0; i < len; i++) {
+        const double size = fabs(b->value[i]), apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
+        const double shown = size * power(larger(b->s[LO][i], -1000.0)); /* lo is still that step */
+        if (!(b->s[ZEROS][i] > 0.0 && b->s[PREV_K][i] == INFINITY && shown > 8.0 * (a->eps * b->largest[i])))
+            continue;
+        double low = 0.0, high = 0.0;
+        for (size_t q = 1; q <= a->t.last; q++) {
+            low = smaller(low, b->d[q][i]);
+            high = larger(high, b->d[q][i]);
+        }
+        bool jump = low == 0.0 || high == 0.0;
+        for (size_t q = 1; q <= a->t.last; q++)
+            jump &= b->d[q][i] == low || b->d[q][i] == high;
+        if (jump)
+            continue;
+        const double error = larger(size, isnan(apart) ? 0.0 : apart);
+        b->error[i] = error;
+        b->s[ERROR][i] = larger(b->s[ERROR][i], error);
+        b->conflict[i] = 1.0;
     }
 }
 
@@ -640,19 +670,13 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
                 double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
                 bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
                 bool conflict = calm & (apart > 16.0 * (b->error[i] + b->s[PREV_ERROR][i]));
-                if (n == 1 && !plain && b->s[ZEROS][i] > 0.0 && b->s[PREV_K][i] == INFINITY) { /* lo is still that step */
-                    /* equal samples at a step where this slope would have shown: a staircase */
-                    double size = fabs(b->value[i]), shown = size * power(larger(b->s[LO][i], -1000.0));
-                    if (shown > 8.0 * (a->eps * b->largest[i])) {
-                        conflict = true;
-                        apart = larger(size, isnan(apart) ? 0.0 : apart);
-                    }
-                }
                 b->error[i] = conflict ? apart : b->error[i];
                 b->s[ERROR][i] = conflict ? larger(b->s[ERROR][i], apart) : b->s[ERROR][i];
                 b->conflict[i] = conflict ? 1.0 : 0.0;
             }
         }
+        if (n == 1 && !plain)
+            staircase(b, a, len);
     }
     if (!plain)
         EACH {
@@ -755,6 +779,20 @@ INLINE void shrunken(block *b, const call *a, size_t len, bool plain)
     }
 }
 
+/* Noise was suspected, and nothing smooth has come to light since, or nothing at all down to the least step. */
+INLINE void hear_out(block *b, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        const bool done = b->settled[i] != 0.0 && b->grow[i] == 0.0;
+        const bool stuck = b->alarm[i] != 0.0 && b->shrink[i] != 0.0 && b->s[STATUS][i] == STALLED;
+        if (b->s[SIGMA][i] < 0.0 && (done || stuck)) {
+            b->s[STATUS][i] = RUNNING;
+            b->s[SIGMA][i] = -b->s[SIGMA][i];
+            start_again(b, i);
+        }
+    }
+}
+
 /* What samples say that are finite and not all equal. `plain`: no noise is known of, nothing is suspicious, exponents
  * are moderate. */
 INLINE void judge(block *b, const call *a, size_t len, bool plain)
@@ -812,11 +850,7 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? done : RUNNING;
     }
     if (a->base && !plain)
-        EACH if (b->settled[i] != 0.0 && b->grow[i] == 0.0 && b->s[SIGMA][i] < 0.0) {
-            b->s[STATUS][i] = RUNNING;
-            b->s[SIGMA][i] = -b->s[SIGMA][i];
-            start_again(b, i);
-        }
+        hear_out(b, len);
     const double next_level = a->level + 1.0;
     EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? next_level : 0.0;
     b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
@@ -833,6 +867,8 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         shrunken(b, a, len, plain);
         EACH shrunk(b, i, b->shrink[i] != 0.0, b->down[i]);
         EACH b->s[STATUS][i] = b->corner[i] != 0.0 ? NOT_SMOOTH : b->s[STATUS][i];
+        if (a->base && !plain)
+            hear_out(b, len);
     }
 }
 
@@ -909,7 +945,8 @@ static void no_difference(block *b, const level_table *t)
     double error = exp2_of(log2_of(b->roundoff[0]) + t->norm + b->unscale[0], false);
     if (b->roundoff[0] * power(b->exponent[0]) == 0.0)
         error = 0.0;
-    if (b->s[ERROR][0] == INFINITY || b->s[VALUE][0] == 0.0) {
+    /* Once samples differed, at a larger step, what that said of the error stands. */
+    if (b->s[PREV_K][0] == INFINITY && (b->s[ERROR][0] == INFINITY || b->s[VALUE][0] == 0.0)) {
         b->s[ERROR][0] = smaller(b->s[ERROR][0], error);
         b->s[VALUE][0] = 0.0;
         b->s[K][0] = k;
@@ -920,8 +957,12 @@ static void no_difference(block *b, const level_table *t)
         up = whole_below((k + hi) / 2.0);
     /* No rounding makes samples of different points zero: then f is zero around x. Underflow could, at the least steps. */
     const bool nothing = b->roundoff[0] * power(b->exponent[0]) <= 0x1p-1074 && error <= 0x1p-1000;
-    if (b->s[ZEROS][0] >= 2.0 || up <= k || nothing)
-        b->s[STATUS][0] = CONVERGED;
+    if (b->s[ZEROS][0] >= 2.0 || up <= k || nothing) {
+        const double known = b->s[ERROR][0];
+        const bool believed = known <= fabs(b->s[VALUE][0]) ||
+                              known <= 4.0 * scaled(error, (double)t->n * (k - b->s[K][0]), false);
+        b->s[STATUS][0] = believed ? CONVERGED : NOT_SMOOTH;
+    }
     b->s[WANT_K][0] = up;
 }
 
@@ -946,6 +987,8 @@ static bool probe_heard(block *b, const level_table *t)
     for (size_t q = 1; q <= last; q++)
         square = square + (b->d[q][0] - mean) * (b->d[q][0] - mean);
     double heard = larger(sqrt(square / (double)last) * back, 0.125 * top_then);
+    if (b->still[0] != 0.0) /* a staircase, of steps less than this */
+        heard = larger(heard, smaller(0.125 * b->s[ROUGH][0], 64.0 * top_then));
     b->s[SIGMA][0] = larger(b->s[SIGMA][0], heard);
     start_again(b, 0);
     return true;
@@ -995,33 +1038,36 @@ INLINE void begin(block *b, const call *a, size_t len)
     b->changed |= BIT(WANT_LEVEL) | BIT(WANT_SIDE) | BIT(ROUNDS);
 }
 
-static void analyse_one(block *b, const call *a)
+/* From differences to the verdict, whatever is known of the noise by now. */
+INLINE void analyse(block *b, const call *a, size_t len)
 {
     const level_table *t = &a->t;
-    coefficients_of(b, t, 1);
-    if (a->base) {
-        if (probe_heard(b, t))
-            return;
-        compare(b, t, 1);
+    uint64_t any = 0;
+    if (a->base)
+        compare(b, t, len);
+    EACH {
+        b->unit[i] = larger(b->roundoff[i], b->s[SIGMA][i] * power(-b->exponent[i]));
+        b->suspicious[i] = b->crossed[i] = 0.0;
     }
-    b->unit[0] = larger(b->roundoff[0], b->s[SIGMA][0] * power(-b->exponent[0]));
-    b->suspicious[0] = b->crossed[0] = 0.0;
-    spectrum_of(b, t, 1);
+    spectrum_of(b, t, len);
     if (a->base) {
-        plateau_of(b, t, 1);
-        cross(b, 1);
-        if (b->flat[0] != 0.0) {
-            if (b->plateau[0] > 16.0 && b->s[PROBED][0] == 0.0 && b->s[SIGMA][0] <= 0.0) {
-                b->suspicious[0] = 1.0;
-            } else {
-                double sigma = larger(b->unit[0], 0.7 * exp2_of(b->plateau[0] + b->lu[0], false));
-                b->unit[0] = sigma;
-                b->s[SIGMA][0] = larger(b->s[SIGMA][0], sigma * power(b->exponent[0]));
-                spectrum_of(b, t, 1);
-            }
+        plateau_of(b, t, len);
+        cross(b, len);
+        EACH {
+            const bool flat = b->flat[i] != 0.0;
+            const bool suspicious = flat & (b->plateau[i] > 16.0) & (b->s[PROBED][i] == 0.0) & (b->s[SIGMA][i] <= 0.0);
+            const double sigma = larger(b->unit[i], 0.7 * exp2_of(b->plateau[i] + b->lu[i], false));
+            const bool heard = flat & !suspicious;
+            b->suspicious[i] = suspicious ? 1.0 : 0.0;
+            b->work[i] = heard ? 1.0 : 0.0;
+            b->unit[i] = heard ? sigma : b->unit[i];
+            b->s[SIGMA][i] = heard ? larger(b->s[SIGMA][i], sigma * power(b->exponent[i])) : b->s[SIGMA][i];
         }
+        EACH any |= bits_of(b->work[i]);
+        if (any)
+            spectrum_of(b, t, len);
     }
-    judge_of(b, a, 1);
+    judge_of(b, a, len);
 }
 
 ONCE void judge_one(const call *a, size_t element)
@@ -1037,8 +1083,11 @@ ONCE void judge_one(const call *a, size_t element)
         not_finite(&b, a, element);
     else if (b.still[0] != 0.0 && a->base && !expected)
         no_difference(&b, &a->t);
-    else
-        analyse_one(&b, a);
+    else {
+        coefficients_of(&b, &a->t, 1);
+        if (!(a->base && probe_heard(&b, &a->t)))
+            analyse(&b, a, 1);
+    }
     give_up(&b, 0);
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
@@ -1113,7 +1162,7 @@ static void store_fresh(block *b, const call *a, size_t first, const size_t *at,
         }
 }
 
-/* Elements of which some have a round to compare with, or noise that is known. */
+/* Elements of which some may have a round to compare with, or noise that is known. */
 static void judge_compared(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
@@ -1127,19 +1176,8 @@ static void judge_compared(const call *a, size_t first, const size_t *at, size_t
     begin(&b, a, len);
     differences_of(&b, a, len);
     coefficients_of(&b, &a->t, len);
-    if (a->base)
-        compare(&b, &a->t, len);
-    EACH b.unit[i] = larger(b.roundoff[i], b.s[SIGMA][i] * power(-b.exponent[i]));
-    spectrum_of(&b, &a->t, len);
-    memset(b.suspicious, 0, sizeof b.suspicious);
-    memset(b.crossed, 0, sizeof b.crossed);
-    memset(b.flat, 0, sizeof b.flat);
-    if (a->base) {
-        plateau_of(&b, &a->t, len);
-        cross(&b, len);
-    }
-    judge_of(&b, a, len);
-    EACH keep[i] = (b.wild[i] == 0.0) & (b.still[i] == 0.0) & (b.flat[i] == 0.0) ? keep[i] : 0.0;
+    analyse(&b, a, len);
+    EACH keep[i] = (b.wild[i] == 0.0) & (b.still[i] == 0.0) ? keep[i] : 0.0;
     for (size_t i = 0; i < have; i++)
         give_up(&b, i);
     store(&b, a, first, at, have, keep);
@@ -1202,8 +1240,10 @@ static void control(const double *table, const double *samples, double eps, cons
             at[i] = place(&a, first + i);
             running += fresh || state[at[i] * FIELDS + STATUS] == RUNNING;
         }
-        if (running > 3)
+        if (running > 3 && (a.fresh || !a.base))
             judge_block(&a, first, which ? at : NULL, have);
+        else if (running > 3)
+            judge_compared(&a, first, which ? at : NULL, have);
         else
             for (size_t i = 0; running && i < have; i++)
                 judge_one(&a, at[i]);

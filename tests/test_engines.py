@@ -364,3 +364,16 @@ def test_a_process_forked_after_use():
         found = pool.apply_async(work).get(timeout=300)
     for a, b in zip(found, want, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("engine", ["python", "traced"])
+def test_a_batch_is_its_elements(engine):
+    """Also where all of them go on after the first round, in another order."""
+    x = np.linspace(-2.0, 2.0, 400)
+    f = lambda x: np.round(np.exp(x), 6)  # noqa: E731
+    batch = fastdiff.derivative(f, x, engine=engine, full_output=True)
+    alone = [fastdiff.derivative(f, v, engine="python", full_output=True) for v in x]
+    same = [(b.value, b.error, b.h) == (v, e, h) for b, v, e, h in zip(alone, batch.value, batch.error, batch.h)]
+    assert (
+        np.mean(same) > 0.99
+    )  # NumPy may take another exp for another length, and one in a million is rounded elsewhere

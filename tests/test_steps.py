@@ -136,6 +136,35 @@ def test_noise_is_seen(name, level):
     assert r.nfev <= 30 * x.size
 
 
+@pytest.mark.parametrize("level", [1e-5, 1e-4, 1e-3])
+def test_loud_noise_gets_larger_steps(level):
+    """More than f changes by over the first step."""
+    x = np.linspace(-2.0, 2.0, 60)
+    r = solved(lambda x: np.exp(x) + level * noise(x), x)
+    off = np.abs(r.value - np.exp(x))
+    assert np.mean(off <= r.error) >= 0.95
+    assert np.mean(r.converged) >= 0.9
+    assert np.median(off / np.exp(x)) <= 30 * level**0.8
+
+
+@pytest.mark.parametrize("decimals", [2, 3, 4, 5, 6, 8, 10])
+def test_rounded_values_get_error_bars_that_hold(decimals):
+    """A function that prints so many decimals is a staircase: constant at small steps, and almost linear at others."""
+    x = np.linspace(-1.97, 1.99, 400)
+    r = solved(lambda x: np.round(np.exp(x), decimals), x)
+    off = np.abs(r.value - np.exp(x))
+    assert np.mean(off <= r.error) >= 0.95
+    assert np.mean(r.converged & (off > r.error)) <= 0.04
+    if decimals >= 5:
+        assert np.median(off / np.exp(x)) <= 30 * 10.0 ** (-0.8 * decimals)
+
+
+def test_one_jump_beside_is_no_staircase():
+    r = solved(lambda x: np.sign(x - 0.3), np.array([0.1, 0.25, 0.45, 0.7]))
+    assert (r.value == 0.0).all()
+    assert r.converged.all()
+
+
 def test_noise_as_large_as_the_change_is_no_derivative():
     x = np.linspace(1.0, 2.0, 20)
     r = solved(noise, x)

@@ -59,14 +59,14 @@ class Elementwise(Function):
 
     def _values(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any]:
         count = len(steps)
-        if count < self.size and self.separable is not False:
-            if self.separable:
-                return self._call_part(lanes, steps)
+        if isinstance(lanes, slice) and count == self.size:
+            return self._call_full(self._moved_full(steps))
+        if self.separable:
+            return self._call_part(lanes, steps)
+        if self.separable is None and count < self.size:
             found = self._try_part(lanes, steps)
             if found is not None:
                 return found
-        if count == self.size:
-            return self._call_full(self._moved_full(steps))
         every = np.zeros(self.size, steps.dtype)
         every[lanes] = steps
         return self._call_full(self._moved_full(every))[lanes]

@@ -391,7 +391,7 @@ def _control(
     error = error + np.where(unit > roundoff, 1.0, _SAFETY) * doubt
     # No decay along the row, or none from the larger step before: the samples do not look smooth at this step.
     rough = spectrum.bad | crossed
-    corner = np.zeros(k.shape, bool)
+    corner, alarm = np.zeros(k.shape, bool), np.zeros(k.shape, bool)
     if base:
         fell = s[_PREV_K] - k
         stagnant = (s[_PREV_K] < np.inf) & (fell >= 2.0) & (error >= 0.25 * s[_PREV_ERROR]) & (excess > tolerance)
@@ -409,9 +409,9 @@ def _control(
         loud = loud * back
         shaky = live & (rough | suspicious) & (s[_SIGMA] <= 0.0)
         first = shaky & (s[_ROUGH] == 0.0)
-        jump = (s[_PREV_FLAGS] != 0.0) & (fell >= 2.0)  # the same step at any step
+        jump = (s[_PREV_FLAGS] != 0.0) & (fell > 0.0)  # the same step at any step
         for then, now in ((s[_PREV_C1], c[last - 1] * back), (s[_PREV_C2], c[last] * back)):
-            jump &= np.abs(now - then) <= 0.0625 * np.abs(then)
+            jump &= np.abs(now - then) <= 0.125 * np.abs(then)
         alarm = shaky & ~first & ~jump & (s[_FIRST_K] - k >= 8.0) & (_log2(s[_ROUGH]) - _log2(loud) < _LOUD)
         s[_SIGMA] = np.where(alarm, np.minimum(s[_SIGMA], -loud), s[_SIGMA])
         s[_ROUGH] = np.where(first, loud, s[_ROUGH])
@@ -441,6 +441,10 @@ def _control(
         if n == 1:  # equal samples at a step where this slope would have shown: a staircase
             seen = np.abs(value) * _power(np.maximum(s[_LO], -1000.0)) > 8.0 * (eps * largest)
             stairs = live & (s[_ZEROS] > 0.0) & (s[_PREV_K] == np.inf) & seen  # lo is still that step
+            low, high = np.minimum.reduce(d[1:]), np.maximum.reduce(d[1:])
+            low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
+            jump = np.logical_and.reduce([(v == low) | (v == high) for v in d[1:]]) & ((low == 0.0) | (high == 0.0))
+            stairs &= ~jump
             conflict |= stairs
             apart = np.where(stairs, np.maximum(np.abs(value), np.where(np.isnan(apart), 0.0, apart)), apart)
         error = np.where(conflict, apart, error)
@@ -489,10 +493,7 @@ def _control(
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
     done = settled & ~grow
-    heard = done & base & (s[_SIGMA] < 0.0)
-    s[_STATUS] = np.where(done & ~heard, np.where(conflict | deaf, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS])
-    s[_SIGMA] = np.where(heard, -s[_SIGMA], s[_SIGMA])
-    _start_again(heard, caps[side], s)
+    s[_STATUS] = np.where(done, np.where(conflict | deaf, float(_NOT_SMOOTH), float(_CONVERGED)), s[_STATUS])
 
     shrink = live & ~settled & ~extend
     s[_HI] = np.where(shrink, np.minimum(s[_HI], k), s[_HI])
@@ -508,6 +509,12 @@ def _control(
     down = np.where(probe, to_noise - _PROBE if n == 1 else to_noise, k - fall)
     _shrunk(shrink, down, k, k_least, s)
     s[_STATUS] = np.where(corner, float(_NOT_SMOOTH), s[_STATUS])
+
+    # Noise was suspected, and nothing smooth has come to light since, or nothing at all down to the least step.
+    heard = base & (s[_SIGMA] < 0.0) & (done | (alarm & shrink & (s[_STATUS] == _STALLED)))
+    s[_STATUS] = np.where(heard, float(_RUNNING), s[_STATUS])
+    s[_SIGMA] = np.where(heard, -s[_SIGMA], s[_SIGMA])
+    _start_again(heard, caps[side], s)
 
 
 def _not_finite(
@@ -562,7 +569,8 @@ def _no_difference(
     s[_ZEROS] = np.where(quiet, s[_ZEROS] + 1.0, s[_ZEROS])
     error = _exp2(_log2(roundoff) + t.norm + (exponent - t.n * k))
     error = np.where(roundoff * back == 0.0, 0.0, error)
-    better = quiet & ((s[_ERROR] == np.inf) | (s[_VALUE] == 0.0))
+    # Once samples differed, at a larger step, what that said of the error stands.
+    better = quiet & (s[_PREV_K] == np.inf) & ((s[_ERROR] == np.inf) | (s[_VALUE] == 0.0))
     s[_ERROR] = np.where(better, np.minimum(s[_ERROR], error), s[_ERROR])
     s[_VALUE] = np.where(better, 0.0, s[_VALUE])
     s[_K] = np.where(better, k, s[_K])
@@ -571,8 +579,9 @@ def _no_difference(
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     # No rounding makes samples of different points zero: then f is zero around x. Underflow could, at the least steps.
     nothing = (roundoff * back <= 5e-324) & (error <= 2.0**-1000)
-    believed = quiet & ((s[_ZEROS] >= 2.0) | (up <= k) | nothing)
-    s[_STATUS] = np.where(believed, float(_CONVERGED), s[_STATUS])
+    ended = quiet & ((s[_ZEROS] >= 2.0) | (up <= k) | nothing)
+    believed = (s[_ERROR] <= np.abs(s[_VALUE])) | (s[_ERROR] <= 4.0 * _scaled(error, t.n * (k - s[_K])))
+    s[_STATUS] = np.where(ended, np.where(believed, float(_CONVERGED), float(_NOT_SMOOTH)), s[_STATUS])
     s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
 
 
@@ -616,6 +625,7 @@ def _compare(
     for v in d[1:]:
         square = square + (v - mean) * (v - mean)
     scatter = np.maximum(np.sqrt(square / last) * back, 0.125 * top_then)
+    scatter = np.where(zero, np.maximum(scatter, np.minimum(0.125 * s[_ROUGH], 64.0 * top_then)), scatter)  # a staircase, of steps less than that
     s[_SIGMA] = np.where(noisy, np.maximum(s[_SIGMA], scatter), s[_SIGMA])
 
     value = _scaled(total, unscale)
