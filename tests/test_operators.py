@@ -1020,3 +1020,14 @@ def test_scenarios_are_exact():
     np.testing.assert_allclose(s.exact(1, 0), 9 * np.cos(0.5), rtol=1e-15)
     np.testing.assert_allclose(s.exact(1, 1), 6 * np.cos(0.5), rtol=1e-15)
     np.testing.assert_allclose(s.exact(0, 2), 2 * np.sin(0.5), rtol=1e-15)
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("options", [{}, {"h": 0.1}, {"h": "scaled"}, {"full_output": True}, {"engine": "traced"}])
+def test_functions_without_values(options, vectorized):
+    f = (lambda p: p[:, :0]) if vectorized else (lambda p: p[:0])
+    for x, batch in ((np.ones(3), ()), (np.ones((2, 3)), (2,))):
+        r = jacobian(f, x, vectorized=vectorized, **options)
+        assert getattr(r, "value", r).shape == (*batch, 0, 3)
+        r = jvp(f, x, np.ones(3), vectorized=vectorized, **options)
+        assert getattr(r, "value", r).shape == (*batch, 0)
