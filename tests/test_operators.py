@@ -1031,3 +1031,12 @@ def test_functions_without_values(options, vectorized):
         assert getattr(r, "value", r).shape == (*batch, 0, 3)
         r = jvp(f, x, np.ones(3), vectorized=vectorized, **options)
         assert getattr(r, "value", r).shape == (*batch, 0)
+
+
+def test_masked_values_are_none():
+    r = derivative(np.ma.log, [-1.0, 1.0, 2.0], full_output=True)
+    assert np.isnan(r.value[0]) and r.value[1:].round(9).tolist() == [1.0, 0.5]
+    assert r.error[0] == np.inf and r.converged.tolist() == [False, True, True]
+    whole = lambda x: np.ma.array(np.zeros(x.shape, int), mask=x < 0)
+    assert np.isnan(derivative(whole, [-1.0, 1.0])).tolist() == [True, False]
+    assert np.isnan(jacobian(lambda p: np.ma.masked_less(p, 0), [1.0, -1.0])).tolist() == [[False] * 2, [True] * 2]
