@@ -1040,3 +1040,20 @@ def test_masked_values_are_none():
     whole = lambda x: np.ma.array(np.zeros(x.shape, int), mask=x < 0)
     assert np.isnan(derivative(whole, [-1.0, 1.0])).tolist() == [True, False]
     assert np.isnan(jacobian(lambda p: np.ma.masked_less(p, 0), [1.0, -1.0])).tolist() == [[False] * 2, [True] * 2]
+
+
+@pytest.mark.parametrize("call", [
+    lambda: hessian(lambda p: (p[0] / 1e-200) * (p[1] / 1e-200), [1e-200, 2e-200], full_output=True),
+    lambda: hvp(lambda p: (p**2).sum(), np.ones(3), np.full(3, 1e200), full_output=True),
+    lambda: derivative(np.floor, -1e-37, n=10, full_output=True),
+    lambda: derivative(np.floor, [-1e-37, 0.5], n=10, full_output=True),
+    lambda: derivative(np.abs, 1.7e308, h=0.01, full_output=True),
+    lambda: derivative(np.sin, -4e-96, n=5, bounds=(-4.001e-96, -3.9999999e-96), full_output=True),
+])  # fmt: skip
+def test_what_leaves_the_range_of_numbers_has_no_bar_and_does_not_converge(call):
+    r = call()
+    known = np.isfinite(r.value) & np.isfinite(r.error)
+    assert not np.isnan(r.error).any()
+    assert (r.error[~known] == np.inf).all() if r.error.ndim else known or r.error == np.inf
+    assert not (r.converged & ~known).any() and not known.all()
+    assert r.reason
