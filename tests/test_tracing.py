@@ -350,7 +350,10 @@ def test_random_expressions(operations, seed):
 def test_arrays_with_rules_of_their_own_are_not_taken_for_plain_ones():
     matrix = np.matrix([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]])
     points = np.ones((4, 3))  # where the matrix product and that of elements add up to the same
-    product = lambda p: (p * matrix).sum()
+
+    def product(p):
+        return (p * matrix).sum()
+
     with pytest.raises(ValueError, match="matrix has rules of its own"):
         fastdiff.gradient(product, points, engine="traced")
     got = fastdiff.gradient(product, np.ones((400, 3)))  # as many as would be recorded
