@@ -1020,3 +1020,46 @@ def test_scenarios_are_exact():
     np.testing.assert_allclose(s.exact(1, 0), 9 * np.cos(0.5), rtol=1e-15)
     np.testing.assert_allclose(s.exact(1, 1), 6 * np.cos(0.5), rtol=1e-15)
     np.testing.assert_allclose(s.exact(0, 2), 2 * np.sin(0.5), rtol=1e-15)
+
+
+@pytest.mark.parametrize("vectorized", [False, True])
+@pytest.mark.parametrize("options", [{}, {"h": 0.1}, {"h": "scaled"}, {"full_output": True}, {"engine": "traced"}])
+def test_functions_without_values(options, vectorized):
+    f = (lambda p: p[:, :0]) if vectorized else (lambda p: p[:0])
+    for x, batch in ((np.ones(3), ()), (np.ones((2, 3)), (2,))):
+        r = jacobian(f, x, vectorized=vectorized, **options)
+        assert getattr(r, "value", r).shape == (*batch, 0, 3)
+        r = jvp(f, x, np.ones(3), vectorized=vectorized, **options)
+        assert getattr(r, "value", r).shape == (*batch, 0)
+
+
+def test_masked_values_are_none():
+    r = derivative(np.ma.log, [-1.0, 1.0, 2.0], full_output=True)
+    assert np.isnan(r.value[0])
+    assert r.value[1:].round(9).tolist() == [1.0, 0.5]
+    assert r.error[0] == np.inf
+    assert r.converged.tolist() == [False, True, True]
+
+    def whole(x):
+        return np.ma.array(np.zeros(x.shape, int), mask=x < 0)
+
+    assert np.isnan(derivative(whole, [-1.0, 1.0])).tolist() == [True, False]
+    assert np.isnan(jacobian(lambda p: np.ma.masked_less(p, 0), [1.0, -1.0])).tolist() == [[False] * 2, [True] * 2]
+
+
+@pytest.mark.parametrize("call", [
+    lambda: hessian(lambda p: (p[0] / 1e-200) * (p[1] / 1e-200), [1e-200, 2e-200], full_output=True),
+    lambda: hvp(lambda p: (p**2).sum(), np.ones(3), np.full(3, 1e200), full_output=True),
+    lambda: derivative(np.floor, -1e-37, n=10, full_output=True),
+    lambda: derivative(np.floor, [-1e-37, 0.5], n=10, full_output=True),
+    lambda: derivative(np.abs, 1.7e308, h=0.01, full_output=True),
+    lambda: derivative(np.sin, -4e-96, n=5, bounds=(-4.001e-96, -3.9999999e-96), full_output=True),
+])  # fmt: skip
+def test_what_leaves_the_range_of_numbers_has_no_bar_and_does_not_converge(call):
+    r = call()
+    known = np.isfinite(r.value) & np.isfinite(r.error)
+    assert not np.isnan(r.error).any()
+    assert (r.error[~known] == np.inf).all() if r.error.ndim else known or r.error == np.inf
+    assert not (r.converged & ~known).any()
+    assert not known.all()
+    assert r.reason

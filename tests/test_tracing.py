@@ -344,3 +344,22 @@ def test_random_expressions(operations, seed):
         want = np.array([interpret(operations, p) for p in points])
         program = record(lambda x: interpret(operations, x), [(6,)])
         assert bits(program(points)) == bits(want)
+
+
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_arrays_with_rules_of_their_own_are_not_taken_for_plain_ones():
+    matrix = np.matrix([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0], [6.0, 7.0, 8.0]])
+    points = np.ones((4, 3))  # where the matrix product and that of elements add up to the same
+
+    def product(p):
+        return (p * matrix).sum()
+
+    with pytest.raises(ValueError, match="matrix has rules of its own"):
+        fastdiff.gradient(product, points, engine="traced")
+    got = fastdiff.gradient(product, np.ones((400, 3)))  # as many as would be recorded
+    assert np.allclose(got, np.asarray(matrix.sum(axis=1)).ravel())
+    for f in (lambda p: (p @ matrix).sum(), lambda p: np.multiply(matrix, p).sum(), lambda p: (matrix + p).sum()):
+        with pytest.raises(ValueError, match="rules of its own"):
+            fastdiff.gradient(f, points, engine="traced")
+    plain = np.asarray(matrix)
+    assert fastdiff.gradient(lambda p: (p * plain).sum(), points, engine="traced", full_output=True).engine == "traced"

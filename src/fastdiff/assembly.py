@@ -269,11 +269,26 @@ class Total:
         if not self.checked.full_output:
             return shaped[()]
         assert self.converged is not None
+        error = self._bounded(value, error)
         reasons = [self.engine_reason, *(steps.REASONS[status] for status in sorted(self.statuses))]
         return Result(
             shaped[()], error.reshape(shape)[()], step.reshape(shape)[()], self.nfev,
             self.converged.reshape(shape)[()], self.engine, "; ".join(filter(None, reasons)),
         )  # fmt: skip
+
+    def _bounded(self, value: NDArray[Any], error: NDArray[float64]) -> NDArray[float64]:
+        """The error, inf where it or the value left the range of numbers on the way: that is no convergence."""
+        if error.size == 1 and error.item() < np.inf and abs(value.item()) < np.inf:  # as nearly all of them
+            return error
+        with np.errstate(all="ignore"):
+            lost = np.logical_not((error < np.inf) & (np.abs(value) < np.inf))
+        if lost.any():
+            error = np.where(lost, np.inf, error)
+            lost = lost.reshape(self.converged.shape)  # type: ignore[union-attr]
+            if (lost & self.converged).any():
+                self.converged = self.converged & ~lost
+                self.statuses.add(steps.NO_BAR)
+        return error
 
     def spread(self, found: Estimates, batch: tuple[int, ...], shape: tuple[int, ...], last: tuple[int, ...]) -> Any:
         """Lanes (points, directions) with several outputs each: the outputs go before the directions."""

@@ -64,10 +64,10 @@ class Estimates:
 def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     """Derivatives along every lane at steps found automatically."""
     count = lanes.count
-    if count == 0:
-        nothing = np.zeros((0, 1))
+    outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
+    if count == 0 or outputs == 0:
+        nothing = np.zeros((count, outputs))
         return Estimates(nothing, nothing, nothing, nothing.astype(intp))
-    outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1]
     size = max(TILE // outputs, 1)
     if count <= size or not function.divisible:
         size = count

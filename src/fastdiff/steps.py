@@ -36,9 +36,19 @@ FIELDS = (
 FIELD = {name: i for i, name in enumerate(FIELDS)}
 
 # Values of "status".
-RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED, NO_ROOM, TOO_COARSE, NOT_ANALYTIC = (
-    range(10)
-)
+(
+    RUNNING,
+    CONVERGED,
+    NOT_FINITE_HERE,
+    NOT_FINITE,
+    NOT_SMOOTH,
+    STALLED,
+    EXHAUSTED,
+    NO_ROOM,
+    TOO_COARSE,
+    NOT_ANALYTIC,
+    NO_BAR,
+) = range(11)
 REASONS = {
     CONVERGED: "",
     NOT_FINITE_HERE: "f is not finite at x",
@@ -49,6 +59,7 @@ REASONS = {
     NO_ROOM: "the bounds leave no room for a step",
     TOO_COARSE: "the given step is too large for f: a stencil of higher order gives something else",
     NOT_ANALYTIC: "the complex step contradicts a real difference: f is not analytic, or noisy",
+    NO_BAR: "the result or its error bar is beyond the range of numbers",
 }
 
 SMALLEST = -1060  # exponents of steps stay inside the normal range with room for offsets

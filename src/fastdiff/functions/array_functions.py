@@ -14,6 +14,7 @@ from .tracing import (
     Traced,
     Untraceable,
     _axes,
+    _check_kind,
     _cumsum,
     _cumulated,
     _double,
@@ -98,6 +99,7 @@ def _matmul(recorder: Recorder, a: Any, b: Any, *, vecdot: bool = False) -> Any:
         raise Untraceable("a product of arrays in an elementwise function")
     if vecdot:
         return np.sum(_mark(recorder, a) * b, axis=-1)
+    _check_kind(a, b)
     a, b = (
         recorder.constant_values(v.rows)
         if _is_traced(v) and v.rows.size and (v.rows < 0).all()

@@ -104,13 +104,15 @@ def unit_roundoff(dtype: np.dtype[Any]) -> float:
 
 
 def numeric(value: Any, what: str = "f") -> NDArray[Any]:
-    """The value as a numeric array, or a TypeError that says what came."""
+    """The value as a numeric array, nan where it is masked, or a TypeError that says what came."""
     try:
         array = np.asarray(value)
     except ValueError:  # rows of different lengths
         raise TypeError(f"{what} must return numbers, got {type(value).__name__} {value!r:.60}") from None
     if array.dtype.kind not in "fciub":
         raise TypeError(f"{what} must return numbers, got {_described(value, array)}")
+    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):  # what is behind the mask is no value
+        array = np.ma.filled(value if array.dtype.kind in "fc" else value.astype(float64), np.nan)
     return array
 
 

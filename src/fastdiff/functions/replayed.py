@@ -111,7 +111,7 @@ class Replayed(Function):
         out = np.empty((last - first, self.count, self.program.outputs.size))
         h = every.reshape(last - first, self.count).T
         self._difference(slice(first, last), h, _HERE, _HERE, 1.0, 0, out.transpose(1, 2, 0))
-        return out.reshape(-1, out.shape[2])[before : before + len(steps)]
+        return out.reshape(len(every), out.shape[2])[before : before + len(steps)]
 
     def difference(
         self, offsets: NDArray[float64], weights: NDArray[float64], divisor: float, n: int, h: NDArray[float64] | float
@@ -124,7 +124,7 @@ class Replayed(Function):
             out = np.empty((self.points, self.count, self.program.outputs.size))
         step = h.reshape(self.points, self.count).T if isinstance(h, np.ndarray) else h
         self._difference(slice(0, self.points), step, offsets, weights, divisor, n, out.transpose(1, 2, 0))
-        return out if self.by_direction else out.reshape(-1, out.shape[2])
+        return out if self.by_direction else out.reshape(self.points * self.count, out.shape[2])
 
     def _difference(
         self,

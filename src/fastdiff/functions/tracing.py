@@ -475,8 +475,19 @@ def _is_traced(value: Any) -> bool:
     return type(value) is Traced
 
 
+def _check_kind(*values: Any) -> None:
+    """Subclasses of arrays, as np.matrix, and other containers of arrays take operators over from NumPy's."""
+    for value in values:
+        kind = type(value)
+        if kind in (Traced, np.ndarray, np.memmap) or not hasattr(kind, "__array_priority__"):
+            continue
+        if not isinstance(value, np.generic):
+            raise Untraceable(f"a {kind.__name__} has rules of its own where a plain array has NumPy's")
+
+
 def _plain(value: Any) -> NDArray[Any]:
     """A constant as an array of real numbers."""
+    _check_kind(value)
     if isinstance(value, (list, tuple)) and _holds_traced(value):
         raise Untraceable("a list of recorded values is used as an array")
     array = np.asarray(value)
@@ -628,6 +639,7 @@ def _call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     from .array_functions import _matmul
 
     recorder = _recorder_of((*inputs, *kwargs.get("out", ())))
+    _check_kind(*inputs)
     if ufunc in (np.matmul, np.vecdot) and method == "__call__" and not kwargs:
         return _matmul(recorder, *inputs) if ufunc is np.matmul else _matmul(recorder, *inputs, vecdot=True)
     if method == "reduce" and ufunc in _REDUCTIONS:
