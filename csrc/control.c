@@ -579,10 +579,12 @@ INLINE void staircase(block *b, const call *a, size_t len)
             low = smaller(low, b->d[q][i]);
             high = larger(high, b->d[q][i]);
         }
-        bool jump = low == 0.0 || high == 0.0;
-        for (size_t q = 1; q <= a->t.last; q++)
+        bool jump = low == 0.0 || high == 0.0, zero = false;
+        for (size_t q = 1; q <= a->t.last; q++) {
             jump &= b->d[q][i] == low || b->d[q][i] == high;
-        if (jump)
+            zero |= b->d[0][i] == 0.0 && b->d[q][i] == 0.0;
+        }
+        if (jump || zero) /* zero: f is, around x and farther */
             continue;
         const double error = larger(size, isnan(apart) ? 0.0 : apart);
         b->error[i] = error;
@@ -945,19 +947,22 @@ static void no_difference(block *b, const level_table *t)
     double error = exp2_of(log2_of(b->roundoff[0]) + t->norm + b->unscale[0], false);
     if (b->roundoff[0] * power(b->exponent[0]) == 0.0)
         error = 0.0;
-    /* Once samples differed, at a larger step, what that said of the error stands. */
-    if (b->s[PREV_K][0] == INFINITY && (b->s[ERROR][0] == INFINITY || b->s[VALUE][0] == 0.0)) {
-        b->s[ERROR][0] = smaller(b->s[ERROR][0], error);
+    double up = k < b->k_unit[0] ? larger(k + 12.0, b->k_unit[0]) : k + 8.0;
+    if (up >= hi)
+        up = whole_below((k + hi) / 2.0);
+    /* Few roundings make samples of different points zero, but where h is small terms of f cancel, or underflow: f is zero
+     * around x if it is at a second step, or a large one. Other equal samples tell how large the derivative may be, until
+     * samples differ, at a larger step: then what that says stands. */
+    const bool nothing = b->roundoff[0] * power(b->exponent[0]) <= 0x1p-1074, large = k >= b->k_unit[0];
+    const bool again = b->s[ZEROS][0] >= 2.0 || up <= k;
+    const bool unknown = b->s[PREV_K][0] == INFINITY && (b->s[ERROR][0] == INFINITY || b->s[VALUE][0] == 0.0);
+    if (nothing ? again || large : unknown) {
+        b->s[ERROR][0] = nothing ? error : smaller(b->s[ERROR][0], error);
         b->s[VALUE][0] = 0.0;
         b->s[K][0] = k;
     }
     b->s[LAST_VALUE][0] = 0.0;
-    double up = k < b->k_unit[0] ? larger(k + 12.0, b->k_unit[0]) : k + 8.0;
-    if (up >= hi)
-        up = whole_below((k + hi) / 2.0);
-    /* No rounding makes samples of different points zero: then f is zero around x. Underflow could, at the least steps. */
-    const bool nothing = b->roundoff[0] * power(b->exponent[0]) <= 0x1p-1074 && error <= 0x1p-1000;
-    if (b->s[ZEROS][0] >= 2.0 || up <= k || nothing) {
+    if (again || (nothing && large && error <= 0x1p-1000)) {
         const double known = b->s[ERROR][0];
         const bool believed = known <= fabs(b->s[VALUE][0]) ||
                               known <= 4.0 * scaled(error, (double)t->n * (k - b->s[K][0]), false);

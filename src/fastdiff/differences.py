@@ -139,9 +139,8 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, found:
     k, side, caps = first_steps(lanes, scheme)
     unit = np.broadcast_to(steps.first_exponent(np.asarray(lanes.unit), scheme.unit), (count,)).copy()
     least = steps.least_exponent(scale)
-    # At x = 0 with f(0) = 0 roundoff shrinks along with h, so a smaller step costs nothing.
     if not scale.all():
-        k = np.where((scale == 0) & (centre == 0).all(axis=1), k - steps.CLOSER_AT_ROOT, k)
+        k = np.where((scale == 0) & (centre == 0).all(axis=1), k - scheme.closer_at_root, k)
     k = np.maximum(k, least)
     lost = np.zeros(count)  # the status of lanes that end before they begin
     if lanes.room is not None:

@@ -26,7 +26,7 @@ def _follower(n: int, method: str, accuracy: int | None, richardson: int | None)
     levels = {
         side: [(np.array(level.offsets), level.table) for level in levels] for side, levels in scheme.levels.items()
     }
-    return backend.Follower(levels, scheme.first_side, scheme.unit, scheme.close)
+    return backend.Follower(levels, scheme.first_side, scheme.unit, scheme.close, scheme.closer_at_root)
 
 
 @cache

@@ -64,7 +64,6 @@ REASONS = {
 
 SMALLEST = -1060  # exponents of steps stay inside the normal range with room for offsets
 LARGEST = 1000
-CLOSER_AT_ROOT = 8.0  # octaves by which the first step is smaller where x and f(x) are zero
 _ABSENT = -5000.0  # log2 of a contamination that is exactly zero
 
 
@@ -103,6 +102,12 @@ class Scheme:
     def close(self) -> float:
         """Octaves above the least step up to which lanes are CLOSE."""
         return CLOSE_BITS if CLOSE in self.levels else -np.inf
+
+    @property
+    def closer_at_root(self) -> float:
+        """Octaves by which the first step is smaller where x and f(x) are zero: there roundoff shrinks along with h, so
+        that it costs first derivatives nothing."""
+        return 8.0 if self.n == 1 else 0.0
 
     @property
     def unit(self) -> int:

@@ -58,6 +58,7 @@ class Follower:
         first_side: int,
         unit: int,
         close: float,
+        closer: float,
     ) -> None: ...
     def scalar(
         self, f: Callable[..., Any], args: tuple[Any, ...], x: float | NDArray[float64]

@@ -323,14 +323,14 @@ cdef class Follower:
     cdef const double *offsets[4][MOST_LEVELS]
     cdef int sizes[4][MOST_LEVELS]
     cdef int first_side, unit
-    cdef double close
+    cdef double close, closer
     cdef object keep
 
-    def __init__(self, levels, int first_side, int unit, double close):
+    def __init__(self, levels, int first_side, int unit, double close, double closer):
         cdef int side, i
         cdef cnp.ndarray table, offsets
         self.keep = []
-        self.first_side, self.unit, self.close = first_side, unit, close
+        self.first_side, self.unit, self.close, self.closer = first_side, unit, close, closer
         for side, parts in levels.items():
             for i, (offsets, table) in enumerate(parts):
                 self.keep.append((offsets, table))
@@ -395,7 +395,7 @@ cdef class Follower:
         k = max(exponent, -1022) + unit
         k = min(max(k, <double> SMALLEST), <double> LARGEST)
         if scale == 0 and centre == 0:
-            k -= 8.0
+            k -= self.closer
         k = max(k, least)
         samples[0] = centre
         while state[STATUS_] == 0:

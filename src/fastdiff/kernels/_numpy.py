@@ -444,7 +444,8 @@ def _control(
             low, high = np.minimum.reduce(d[1:]), np.maximum.reduce(d[1:])
             low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
             jump = np.logical_and.reduce([(v == low) | (v == high) for v in d[1:]]) & ((low == 0.0) | (high == 0.0))
-            stairs &= ~jump
+            zero = (d[0] == 0.0) & np.logical_or.reduce([v == 0.0 for v in d[1:]])  # f is, around x and farther
+            stairs &= ~jump & ~zero
             conflict |= stairs
             apart = np.where(stairs, np.maximum(np.abs(value), np.where(np.isnan(apart), 0.0, apart)), apart)
         error = np.where(conflict, apart, error)
@@ -569,17 +570,20 @@ def _no_difference(
     s[_ZEROS] = np.where(quiet, s[_ZEROS] + 1.0, s[_ZEROS])
     error = _exp2(_log2(roundoff) + t.norm + (exponent - t.n * k))
     error = np.where(roundoff * back == 0.0, 0.0, error)
-    # Once samples differed, at a larger step, what that said of the error stands.
-    better = quiet & (s[_PREV_K] == np.inf) & ((s[_ERROR] == np.inf) | (s[_VALUE] == 0.0))
-    s[_ERROR] = np.where(better, np.minimum(s[_ERROR], error), s[_ERROR])
+    up = np.where(k < k_unit, np.maximum(k + 12.0, k_unit), k + 8.0)
+    up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
+    # Few roundings make samples of different points zero, but where h is small terms of f cancel, or underflow: f is zero
+    # around x if it is at a second step, or a large one. Other equal samples tell how large the derivative may be, until
+    # samples differ, at a larger step: then what that says stands.
+    nothing = roundoff * back <= 5e-324
+    again = (s[_ZEROS] >= 2.0) | (up <= k)
+    unknown = (s[_PREV_K] == np.inf) & ((s[_ERROR] == np.inf) | (s[_VALUE] == 0.0))
+    better = quiet & np.where(nothing, again | (k >= k_unit), unknown)
+    s[_ERROR] = np.where(better, np.where(nothing, error, np.minimum(s[_ERROR], error)), s[_ERROR])
     s[_VALUE] = np.where(better, 0.0, s[_VALUE])
     s[_K] = np.where(better, k, s[_K])
     s[_LAST_VALUE] = np.where(quiet, 0.0, s[_LAST_VALUE])
-    up = np.where(k < k_unit, np.maximum(k + 12.0, k_unit), k + 8.0)
-    up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
-    # No rounding makes samples of different points zero: then f is zero around x. Underflow could, at the least steps.
-    nothing = (roundoff * back <= 5e-324) & (error <= 2.0**-1000)
-    ended = quiet & ((s[_ZEROS] >= 2.0) | (up <= k) | nothing)
+    ended = quiet & (again | (nothing & (k >= k_unit) & (error <= 2.0**-1000)))
     believed = (s[_ERROR] <= np.abs(s[_VALUE])) | (s[_ERROR] <= 4.0 * _scaled(error, t.n * (k - s[_K])))
     s[_STATUS] = np.where(ended, np.where(believed, float(_CONVERGED), float(_NOT_SMOOTH)), s[_STATUS])
     s[_WANT_K] = np.where(quiet, up, s[_WANT_K])
