@@ -511,7 +511,7 @@ INLINE void cross(block *b, size_t len)
 INLINE void start_again(block *b, size_t i)
 {
     b->s[WANT_K][i] = b->s[FIRST_K][i];
-    b->s[LO][i] = -INFINITY;
+    b->s[LO][i] = b->s[ZEROS][i] == 0.0 ? -INFINITY : b->s[LO][i];
     b->s[HI][i] = b->cap[i] + 1.0;
     b->s[PREV_K][i] = INFINITY;
     b->s[ERROR][i] = INFINITY;
@@ -572,19 +572,30 @@ INLINE void staircase(block *b, const call *a, size_t len)
     for (size_t i = 0; i < len; i++) {
         const double size = fabs(b->value[i]), apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
         const double shown = size * power(larger(b->s[LO][i], -1000.0)); /* lo is still that step */
-        if (!(b->s[ZEROS][i] > 0.0 && b->s[PREV_K][i] == INFINITY && shown > 8.0 * (a->eps * b->largest[i])))
+        const double noise = b->d[0][i] == 0.0 ? 0.0 : larger(b->s[SIGMA][i], 0.0); /* where f is zero it is no excuse */
+        if (!(b->s[ZEROS][i] > 0.0 && b->s[PREV_K][i] == INFINITY && shown > 8.0 * larger(a->eps * b->largest[i], noise)))
             continue;
         double low = 0.0, high = 0.0;
         for (size_t q = 1; q <= a->t.last; q++) {
             low = smaller(low, b->d[q][i]);
             high = larger(high, b->d[q][i]);
         }
-        bool jump = low == 0.0 || high == 0.0, zero = false;
+        bool jump = low == 0.0 || high == 0.0, flat = false, right = true, left = true, rights = false, lefts = false;
         for (size_t q = 1; q <= a->t.last; q++) {
+            const bool same = b->d[q][i] == 0.0;
             jump &= b->d[q][i] == low || b->d[q][i] == high;
-            zero |= b->d[0][i] == 0.0 && b->d[q][i] == 0.0;
+            flat |= same && b->d[0][i] == 0.0;
+            if (a->t.offsets[q - 1] > 0.0) {
+                right &= same;
+                rights = true;
+            } else {
+                left &= same;
+                lefts = true;
+            }
         }
-        if (jump || zero) /* zero: f is, around x and farther */
+        /* f is constant around x: it still is on one side of it, or it is zero, and still is somewhere */
+        flat |= (right && rights) || (left && lefts);
+        if (jump || flat)
             continue;
         const double error = larger(size, isnan(apart) ? 0.0 : apart);
         b->error[i] = error;

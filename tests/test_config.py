@@ -50,5 +50,5 @@ def test_command_line_prints_it(capsys):
 def test_command_line_wants_a_command(capsys):
     with pytest.raises(SystemExit) as stop:
         main([])
-    assert stop.value.code == 2
+    assert stop.value.code == 3  # bad input; 2 is a verdict
     assert "COMMAND" in capsys.readouterr().err

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy import optimize
 
 import fastdiff
 from fastdiff import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
@@ -496,3 +497,38 @@ def test_public_exceptions_are_builtin():
             with pytest.raises((ValueError, TypeError)):
                 call(**options)
     assert fastdiff.Result.__dataclass_params__.frozen
+
+
+@pytest.mark.parametrize("f", [np.sum, np.mean, lambda x: x @ x])
+def test_a_function_of_the_whole_array_is_not_differentiated_element_by_element(f):
+    with pytest.raises(ValueError, match="gradient is for functions that map an array to a number"):
+        fastdiff.derivative(f, [1.0, 2.0, 3.0])
+
+
+def test_a_constant_function_may_return_one_number():
+    assert fastdiff.derivative(lambda x: 2.5, [1.0, 2.0]).tolist() == [0.0, 0.0]
+
+
+def test_bounds_may_be_those_of_scipy():
+    bounds = optimize.Bounds([0.0, 0.0], [1.0, np.inf])
+    got = fastdiff.gradient(lambda p: p[0] ** 2 * np.sqrt(p[1]), [1.0, 0.25], bounds=bounds)
+    np.testing.assert_allclose(got, [1.0, 1.0], rtol=1e-7)
+    with pytest.raises(ValueError, match=r"tuple\(zip\(\*bounds\)\)"):
+        fastdiff.gradient(np.sum, np.ones(3), bounds=[(0, 2), (0, 2), (0, 2)])
+
+
+def test_masked_elements_of_x_have_no_derivative():
+    x = np.ma.array([1.0, 2.0], mask=[True, False])
+    got = fastdiff.derivative(np.sin, x)
+    assert np.isnan(got[0])
+    assert abs(got[1] - np.cos(2.0)) < 1e-11
+
+
+def test_hessian_times_nothing_where_f_is_not_finite():
+    r = fastdiff.hvp(lambda p: np.nan, np.ones(3), np.zeros(3), full_output=True)
+    assert np.isnan(r.value).all()
+    assert not r.converged.any()
+
+
+def test_names_that_load_on_demand_are_listed():
+    assert {*fastdiff.__all__} <= {*dir(fastdiff)}

@@ -159,6 +159,33 @@ def test_rounded_values_get_error_bars_that_hold(decimals):
         assert np.median(off / np.exp(x)) <= 30 * 10.0 ** (-0.8 * decimals)
 
 
+@pytest.mark.parametrize(
+    ("f", "x", "slope"),
+    [
+        (lambda x: np.log(1 + x), 1e-17, 1.0),
+        (lambda x: (1 + x) ** 2 - 1, 1e-30, 2.0),
+        (lambda x: np.exp(x) - 1, 1e-18, 1.0),
+        (lambda x: np.maximum(x, 0.0), -1e-5, 0.0),
+        (lambda x: np.maximum(x, 0.0), -1e-9, 0.0),
+        (lambda x: np.maximum(x, 0.0), -1.0, 0.0),
+    ],
+)
+def test_zeros_beside_x(f, x, slope):
+    """Where terms of f cancel to zero f is not zero; where it is zero, and has a kink farther away, it is."""
+    r = solved(f, np.array([x]))
+    assert abs(r.value[0] - slope) <= max(r.error[0], 1e-300)
+    assert r.error[0] <= 1e-9
+    assert r.converged[0]
+
+
+@pytest.mark.parametrize("n", [3, 4, 5])
+def test_high_orders_in_a_root(n):
+    """Of a function that is zero at zero: smaller steps cost high derivatives what they gain the first."""
+    r = solved(np.sin, np.array([0.0]), n=n)
+    assert abs(r.value[0] - [0.0, 1.0, 0.0, -1.0][n % 4]) <= r.error[0] <= 1e-5
+    assert r.converged[0]
+
+
 def test_one_jump_beside_is_no_staircase():
     r = solved(lambda x: np.sign(x - 0.3), np.array([0.1, 0.25, 0.45, 0.7]))
     assert (r.value == 0.0).all()

@@ -59,3 +59,6 @@ else:
             module = import_module(_LATER[name], __name__)
             return module if module.__name__ == f"{__name__}.{name}" else getattr(module, name)
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

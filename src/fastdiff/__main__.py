@@ -143,7 +143,7 @@ def _point(text: str) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m fastdiff", description="Derivatives by finite differences.")
+    parser = _Parser(prog="python -m fastdiff", description="Derivatives by finite differences.")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
     info = commands.add_parser(

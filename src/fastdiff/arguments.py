@@ -126,6 +126,8 @@ def real(name: str, value: ArrayLike, copy: bool = True) -> NDArray[float64]:
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be a number or an array of numbers, got dtype {array.dtype}")
+    if isinstance(value, np.ma.MaskedArray):
+        return np.ma.filled(value.astype(float64, order="C"), np.nan)
     return array.astype(float64, order="C", copy=copy)
 
 
@@ -141,9 +143,12 @@ def room(bounds: Bounds | None, x: NDArray[float64]) -> tuple[NDArray[float64], 
         lo, hi = np.full(x.shape, -top), np.full(x.shape, top)
     else:
         try:
-            low, high = bounds
+            low = getattr(bounds, "lb", None)  # of scipy.optimize.Bounds
+            low, high = bounds if low is None else (low, getattr(bounds, "ub"))  # noqa: B009
         except (TypeError, ValueError):
-            raise ValueError(f"bounds must be a pair (lo, hi), got {bounds!r:.80}") from None
+            raise ValueError(
+                f"bounds must be a pair (lo, hi), got {bounds!r:.80}; of a list of pairs make one by tuple(zip(*bounds))"
+            ) from None
         lo, hi = real("bounds[0]", low), real("bounds[1]", high)
         if np.isnan(lo).any() or np.isnan(hi).any():
             raise ValueError("bounds must not be nan")

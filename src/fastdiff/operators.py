@@ -355,8 +355,8 @@ def mixed_partial(
     value: Any = 0.0
     error = np.zeros(len(x))
     step = np.full(len(x), np.inf)
-    scale = np.prod(length ** np.asarray(orders), axis=-1)
     with np.errstate(all="ignore"):
+        scale = np.prod(length ** np.asarray(orders), axis=-1)
         for vector, weight in _kan(orders):
             moves = np.asarray(vector) * length
             found = along(moves, total.balanced(room_along(space, moves)), total.unit_step(len(x)))
@@ -858,10 +858,10 @@ def hvp(
     lanes = total.balanced(room_along(at.space[:, :, None], moves).reshape(2, -1))
     function = at.function(Directions(d, np.broadcast_to(np.arange(d), (d, d)), moves))
     both = Quadratic.of(total.solve(function, lanes, total.unit_step(b * d), at.free), b, d)
-    along = Quadratic.of(line, b, 1).times(far[:, None] ** 2)
     with np.errstate(all="ignore"):
+        along = Quadratic.of(line, b, 1).times(far[:, None] ** 2)
         found = both.minus(own.times(length**2), along).times(0.5 / (length * far[:, None]))
-    still = np.logical_not(vectors.any(axis=-1, keepdims=True))
+    still = ~vectors.any(axis=-1, keepdims=True) & (own.status != steps.NOT_FINITE_HERE)
     total.merge(np.where(still, steps.CONVERGED, found.status))
     value = np.where(still, 0.0, found.value)
     error = np.where(still, 0.0, found.error)

@@ -38,6 +38,7 @@ class Elementwise(Function):
         self.separable: bool | None = None if self.size > 1 else False
         self.shape = ()
         self._centre: Sampled | None = None
+        self._constant: NDArray[Any] | None = None
         self._here: tuple[Any, list[Any]] = (None, [])
 
     @property
@@ -84,7 +85,7 @@ class Elementwise(Function):
         value = numeric(self.call(*(x if x.ndim else x[()] for x in xs)))
         if value.shape != self.full_shape:
             if value.ndim == 0 and self.size:  # a constant function
-                value = np.broadcast_to(value, self.full_shape)
+                value = np.broadcast_to(self._same(value), self.full_shape)
             else:
                 raise ValueError(
                     f"f was called with shape {self.full_shape} and must return the same shape, got {value.shape}"
@@ -105,8 +106,19 @@ class Elementwise(Function):
         value = numeric(self.call(*self._moved_part(lanes, steps)))
         if value.shape != steps.shape:
             if value.ndim == 0:
-                return np.broadcast_to(value, steps.shape)
+                return np.broadcast_to(self._same(value), steps.shape)
             raise ValueError(f"f was called with shape {steps.shape} and must return the same shape, got {value.shape}")
+        return value
+
+    def _same(self, value: NDArray[Any]) -> NDArray[Any]:
+        """One number for many elements: fine as long as it is always the same."""
+        if self._constant is None:
+            self._constant = value
+        if value != self._constant and not (np.isnan(value) and np.isnan(self._constant)):
+            raise ValueError(
+                f"f was called with shape {self.full_shape} and must return the same shape, but returned one number, not "
+                "always the same: gradient is for functions that map an array to a number"
+            )
         return value
 
     def _try_part(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any] | None:

@@ -439,13 +439,18 @@ def _control(
         calm = live & ~rough & (s[_PREV_K] < np.inf) & (s[_PREV_FLAGS] == 0.0)
         conflict = calm & (apart > 16.0 * (error + s[_PREV_ERROR]))
         if n == 1:  # equal samples at a step where this slope would have shown: a staircase
-            seen = np.abs(value) * _power(np.maximum(s[_LO], -1000.0)) > 8.0 * (eps * largest)
+            least = np.where(d[0] == 0.0, 0.0, np.maximum(s[_SIGMA], 0.0))  # where f is zero noise is no excuse
+            seen = np.abs(value) * _power(np.maximum(s[_LO], -1000.0)) > 8.0 * np.maximum(eps * largest, least)
             stairs = live & (s[_ZEROS] > 0.0) & (s[_PREV_K] == np.inf) & seen  # lo is still that step
             low, high = np.minimum.reduce(d[1:]), np.maximum.reduce(d[1:])
             low, high = np.minimum(low, 0.0), np.maximum(high, 0.0)
             jump = np.logical_and.reduce([(v == low) | (v == high) for v in d[1:]]) & ((low == 0.0) | (high == 0.0))
-            zero = (d[0] == 0.0) & np.logical_or.reduce([v == 0.0 for v in d[1:]])  # f is, around x and farther
-            stairs &= ~jump & ~zero
+            # f is constant around x: it still is on one side of it, or it is zero, and still is somewhere.
+            flat = (d[0] == 0.0) & np.logical_or.reduce([v == 0.0 for v in d[1:]])
+            for sign in (1.0, -1.0):
+                there = [v == 0.0 for v, offset in zip(d[1:], t.offsets) if offset * sign > 0.0]
+                flat |= np.logical_and.reduce(there) if there else False
+            stairs &= ~jump & ~flat
             conflict |= stairs
             apart = np.where(stairs, np.maximum(np.abs(value), np.where(np.isnan(apart), 0.0, apart)), apart)
         error = np.where(conflict, apart, error)
@@ -629,7 +634,9 @@ def _compare(
     for v in d[1:]:
         square = square + (v - mean) * (v - mean)
     scatter = np.maximum(np.sqrt(square / last) * back, 0.125 * top_then)
-    scatter = np.where(zero, np.maximum(scatter, np.minimum(0.125 * s[_ROUGH], 64.0 * top_then)), scatter)  # a staircase, of steps less than that
+    scatter = np.where(
+        zero, np.maximum(scatter, np.minimum(0.125 * s[_ROUGH], 64.0 * top_then)), scatter
+    )  # a staircase, of steps less than that
     s[_SIGMA] = np.where(noisy, np.maximum(s[_SIGMA], scatter), s[_SIGMA])
 
     value = _scaled(total, unscale)
@@ -654,7 +661,7 @@ def _compare(
 def _start_again(who: NDArray[np.bool_], cap: NDArray[float64], s: NDArray[float64]) -> None:
     """From the first step, with the noise that is known by now."""
     s[_WANT_K] = np.where(who, s[_FIRST_K], s[_WANT_K])
-    s[_LO] = np.where(who, -np.inf, s[_LO])
+    s[_LO] = np.where(who & (s[_ZEROS] == 0.0), -np.inf, s[_LO])
     s[_HI] = np.where(who, cap + 1.0, s[_HI])
     s[_PREV_K] = np.where(who, np.inf, s[_PREV_K])
     s[_ERROR] = np.where(who, np.inf, s[_ERROR])
