@@ -227,7 +227,7 @@ def remainder(
     here = lines.here.astype(float64).reshape(-1)
     noise = _noise(lines, v, step, here)
     up, down = lines.at(v, t), lines.at(v, -t)
-    return [_judged(t, up[:, i], down[:, i], here[i], given[i], noise[i]) for i in range(len(given))]
+    return [_judged(t, up[:, i], down[:, i], here[i], given[i], noise[i], lines.eps) for i in range(len(given))]
 
 
 def _noise(lines: Lines, v: NDArray[float64], step: float, here: NDArray[float64]) -> NDArray[float64]:
@@ -245,7 +245,13 @@ def _noise(lines: Lines, v: NDArray[float64], step: float, here: NDArray[float64
 
 
 def _judged(
-    t: NDArray[float64], up: NDArray[float64], down: NDArray[float64], here: float, given: float, noise: float
+    t: NDArray[float64],
+    up: NDArray[float64],
+    down: NDArray[float64],
+    here: float,
+    given: float,
+    noise: float,
+    eps: float,
 ) -> Remainder:
     """Slopes at falling t from values on both sides, or on one where the other has none."""
     moved = np.abs(np.stack((up, down)) - here)
@@ -276,7 +282,7 @@ def _judged(
         # Without the first power of t that the slopes lack: an error shows at larger t, farther above roundoff.
         near = off[1:] + np.diff(off) / (_FINER**power - 1)
         wrong = _flat_tail(near, rough[1:])
-        if wrong is not None:
+        if wrong is not None and not _jumped(off, 2.0 * eps * abs(here) / t, wrong + 1):
             at = wrong + 1
             return Remainder(True, False, _order(off, t, at), float(near[wrong]), float(rough[at]), None)
         last = _least_seen(off, rough)
@@ -301,9 +307,15 @@ def _flat_tail(off: NDArray[float64], rough: NDArray[float64]) -> int | None:
         return None
     three, bars = off[last - 2 : last + 1], rough[last - 2 : last + 1]
     same = np.abs(three - three[1]) <= _FLAT * abs(three[1]) + bars
-    # Below, roundoff may hide it; where roundoff would not, it must not be gone: a step has jumped over something then.
-    gone = np.abs(off[last + 1 :] - three[1]) > _FLAT * abs(three[1]) + _SEEN * rough[last + 1 :]
-    return last - 1 if same.all() and not gone.any() else None
+    return last - 1 if same.all() else None
+
+
+def _jumped(off: NDArray[float64], least: NDArray[float64], flat: int) -> bool:
+    """Whether what is flat next to `flat` is gone at smaller steps where the least roundoff does not hide it: the larger
+    ones have jumped over a kink then."""
+    size = abs(off[flat])
+    below = off[flat + 2 :][_SEEN * least[flat + 2 :] <= 0.5 * size]
+    return bool(below.size and (np.abs(below[-2:]) <= 0.3 * size).all())
 
 
 def _order(off: NDArray[float64], t: NDArray[float64], last: int) -> float:

@@ -16,6 +16,7 @@ from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, ag
 DIRECTIONS = 4  # when nobody says how many
 _SINGLE = 1e-10  # float32 and coarser have a larger unit roundoff
 _ENOUGH = 60  # evaluations that a default number of directions stays within, after the first
+_BRIEF_BAR = 1e-2  # share of the derivative that a brief look alone has to settle
 _TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
 _LISTED = 1000  # entries that are wrong or unclear in a report
 _FOUND = 3  # wrong entries to be tracked down
@@ -227,10 +228,15 @@ def random_directions(
         outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
         matters = NARROW * claim.here.parts(v)[1]
         doubtful = []
-        within = agrees(look, given, one.floor)[outputs].all()  # else it may be an error, which takes more
-        if sparing is not None and outputs.size and within and lines.nfev + BRIEF_COST <= _ENOUGH:
+        fits = agrees(look, given, one.floor)[outputs]
+        hope = fits | ~look.converged[outputs]  # else it may be an error, which takes more
+        if sparing is not None and outputs.size and hope.all() and lines.nfev + BRIEF_COST <= _ENOUGH:
             doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters, brief=True)
-        if not doubtful or any(j.verdict != CORRECT for j in doubtful):
+            sure = [
+                j.verdict == CORRECT and (fit or j.error <= _BRIEF_BAR * abs(j.given)) for j, fit in zip(doubtful, fits)
+            ]
+            doubtful = doubtful if all(sure) else []
+        if not doubtful:
             doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters)
         if any(j.verdict == WRONG for j in doubtful):
             blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))

@@ -110,7 +110,9 @@ def judge(
     noise = None
     judged = []
     for i in outputs.tolist():
-        one = _decide(given[i], floor[i], matters[i], _pick(first, i), _pick(second, i) if second else _NOTHING, found[i])
+        one = _decide(
+            given[i], floor[i], matters[i], _pick(first, i), _pick(second, i) if second else _NOTHING, found[i]
+        )
         if one.verdict == WRONG:
             noise = claim.noise(v) if noise is None else noise
             if abs(one.given - one.estimated) <= one.error + floor[i] + _JITTER * noise[i]:
