@@ -673,7 +673,7 @@ def test_errors_that_no_entry_shows_do_not_add_up_to_an_alarm():
 
 
 @pytest.mark.parametrize("directions", [None, 3])
-@pytest.mark.parametrize("slope", [0.1, 1e-3])
+@pytest.mark.parametrize("slope", [1.0, 0.1])
 def test_kinks_that_central_differences_do_not_see(slope, directions):
     """A penalty of |w| at w = 0 with the subgradient 0: the even part of f alone tells."""
     rng = np.random.default_rng(23)

@@ -154,13 +154,14 @@ class Lines:
         if len(pairs) < 2:
             return no
         with np.errstate(all="ignore"):
-            for t, u in zip(pairs, pairs[1:]):
-                if u < 1.2 * t:
+            for t, u in zip(pairs, pairs[1:]):  # farther ones may see kinks farther away
+                if u < 1.2 * t or u > 16.0 * pairs[0]:
                     continue
                 near, far = ((by[s] / 2 + by[-s] / 2 - here) / s for s in (t, u))
                 kink = np.abs(near * u - far * t) / (u - t)
                 rough = 32.0 * self.eps * np.maximum(np.abs(here), np.abs(by[u])) / t
-                no = no | ((kink > rough) & (kink > _BENT * slope) & (kink > 0.1 * np.abs(near)))
+                seen = (kink > rough) & (kink > _BENT * slope) & (kink > 0.1 * np.abs(near))
+                no = no | seen
         return np.asarray(no)
 
     def sharpened(self, v: NDArray[float64], look: "Look", given: NDArray[float64], floor: NDArray[float64]) -> "Look":
