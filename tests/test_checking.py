@@ -670,3 +670,57 @@ def test_errors_that_no_entry_shows_do_not_add_up_to_an_alarm():
     assert check_gradient(f, c * c * x * (1 + 2e-9), x).ok
     report = check_gradient(f, c * c * x * (1 + 1e-6), x)
     assert report.verdict == "wrong", str(report)
+
+
+@pytest.mark.parametrize("directions", [None, 3])
+@pytest.mark.parametrize("slope", [1.0, 0.1])
+def test_kinks_that_central_differences_do_not_see(slope, directions):
+    """A penalty of |w| at w = 0 with the subgradient 0: the even part of f alone tells."""
+    rng = np.random.default_rng(23)
+    for _ in range(5):
+        w = rng.normal(size=4)
+        w[2] = 0.0
+        f = lambda w: np.logaddexp(0, -Y * (X @ w)).sum() + slope * abs(w).sum()  # noqa: E731
+        grad = lambda w: X.T @ (-Y * sigmoid(-Y * (X @ w))) + slope * np.sign(w)  # noqa: E731
+        report = check_gradient(f, grad, w, directions=directions)
+        assert report.verdict == "inconclusive", str(report)
+        assert "kink: slope" in report.reason
+        assert check_gradient(f, grad, w + 0.01, directions=directions).ok
+
+
+@pytest.mark.parametrize("directions", [None, 3])
+def test_a_small_kink_nearby_that_steps_jump_over_is_no_alarm(directions):
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        x = rng.normal(size=3)
+        away = rng.choice([-1, 1])
+        c = x[0] - away * 1e-6
+        f = lambda x: 1e-7 * abs(x[0] - c) + np.sin(x).sum()  # noqa: B023, E731
+        g = np.cos(x) + 1e-7 * np.array([away, 0, 0])
+        assert check_gradient(f, g, x, directions=directions).verdict != "wrong"
+
+
+def test_huge_values_do_not_overflow_where_errors_are_looked_for():
+    x = np.array([0.3, -1.0, 2.0])
+    for scale in (1e300, 1e-290):
+        assert check_gradient(lambda x: scale * np.sin(x).sum(), scale * np.cos(x), x).ok  # noqa: B023
+        bad = scale * np.cos(x) * np.array([1, 1 + 1e-5, 1])
+        report = check_gradient(lambda x: scale * np.sin(x).sum(), bad, x)  # noqa: B023
+        assert [e.name for e in report.entries if e.verdict == "wrong"] == ["x[1]"]
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-10, 1e-8])
+def test_without_a_wish_for_directions_a_passing_check_takes_few_evaluations(noise):
+    rng = np.random.default_rng(24)
+    c = rng.normal(size=400)
+    passed = []
+    for seed in range(20):
+
+        def f(x):
+            off = np.random.default_rng(np.frombuffer(x.tobytes(), np.uint32)[:64]).uniform(-1, 1) if noise else 0.0
+            return np.mean(np.sin(c * x)) * (1 + noise * off)
+
+        report = check_gradient(f, lambda x: c * np.cos(c * x) / 400, rng.normal(size=400), seed=seed)
+        assert report.ok, str(report)
+        passed.append(report.nfev)
+    assert sum(n <= 60 for n in passed) >= 17, passed  # a look that contradicts by chance takes more

@@ -7,7 +7,7 @@ is where roundoff hides the difference, and that is measured.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,13 @@ _SEEN = 6.0  # remainders of so many roundoffs are none
 _CLOSE = 0.25  # share of an error bar that a difference seldom takes: bars are that wide
 _ACCURACY = 6  # order of the stencil that is asked then
 _FLAT = 0.2  # remainders over t that differ by no more than this do not fall
+_BRIEF = slice(1, 9)  # of the ladder, where evaluations are few
+BRIEF_COST = 22  # evaluations that a brief remainder takes
+_BENT = 1e-7  # share of the slope that a kink has to change it by, to be looked for
+
+
+class Spent(Exception):
+    """f would have been evaluated more often than `Lines.most` allows."""
 
 
 class Lines:
@@ -43,11 +50,16 @@ class Lines:
         self.space = np.stack(room(self.bounds, self.z))  # how far each entry may go up and down
         self.nfev = 0
         self.eps = parameters.eps
+        self.most: int | None = None  # evaluations, in total
         self._here: NDArray[Any] | None = None
+        self._watched: list[tuple[int, float, NDArray[float64]]] | None = None  # axis, offset along it, values
 
     def call(self, z: NDArray[Any]) -> NDArray[Any]:
         """f at a vector (d,), or at many (k, d), as NumPy array."""
-        self.nfev += len(z) if z.ndim > 1 else 1
+        count = len(z) if z.ndim > 1 else 1
+        if self.most is not None and self.nfev + count > self.most:
+            raise Spent
+        self.nfev += count
         value = as_array(self.f(self.parameters.build(z), *self.args))
         if value.dtype.kind == "c":
             raise TypeError("f must return real values, got complex ones")
@@ -55,7 +67,17 @@ class Lines:
             self.eps = max(self.eps, float(np.finfo(value.dtype).eps))
             if value.dtype == np.float64 and self.parameters.eps > 1e-10 and _is_single(value):
                 value = value.astype(np.float32)  # float(loss) of a model in float32
+        if self._watched is not None and value.dtype.kind in "fiub":
+            rows = value.reshape(count, -1) if value.size % count == 0 else value.reshape(1, -1)[:0]
+            for point, row in zip(z.reshape(count, -1), rows):
+                self._watch(point, row.astype(float64))
         return value
+
+    def _watch(self, point: NDArray[Any], row: NDArray[float64]) -> None:
+        assert self._watched is not None
+        moved = point - self.z
+        j = int(np.argmax(np.abs(moved)))
+        self._watched.append((j, float(moved[j]), row))
 
     @property
     def here(self) -> NDArray[Any]:
@@ -92,8 +114,55 @@ class Lines:
 
     def look(self, v: NDArray[float64], factor: float = 1.0, accuracy: int | None = None) -> "Look":
         """The derivative along v. Another factor: from other samples."""
-        found = operators.jvp(self.call, self.z, factor * v, accuracy=accuracy, **self.options())
-        return Look.of(found, factor)
+        self._watched = []
+        try:
+            found = operators.jvp(self.call, self.z, factor * v, accuracy=accuracy, **self.options())
+        except Spent:
+            t = [abs(moved / v[j]) for j, moved, _ in self._watched if moved != 0 and v[j] != 0]
+            nothing = np.full(self.here.size, np.nan)
+            step = np.full(self.here.size, t[-1] if t else np.nan)
+            return Look(nothing, nothing + np.inf, step, nothing > 0, "f was evaluated too often")
+        finally:
+            seen, self._watched = self._watched, None
+        look = Look.of(found, factor)
+        pairs = [(moved / v[j], row) for j, moved, row in seen if v[j] != 0]
+        return replace(look, bent=self._bent(pairs, np.maximum(np.abs(look.value), look.error)))
+
+    def watching_axes(self, run: Callable[[], Any]) -> tuple[Any, NDArray[np.bool_]]:
+        """What `run` returns, and where the values it saw along each axis look bent at the point: (outputs, d)."""
+        self._watched = []
+        try:
+            found = run()
+        finally:
+            seen, self._watched = self._watched, None
+        d = len(self.z)
+        size = np.maximum(np.abs(found.value), found.error).reshape(-1, d)
+        along: list[list[tuple[float, NDArray[float64]]]] = [[] for _ in range(d)]
+        for j, moved, row in seen:
+            along[j].append((moved, row))
+        return found, np.stack([self._bent(along[j], size[:, j]) for j in range(d)], axis=1)
+
+    def _bent(self, samples: list[tuple[float, NDArray[float64]]], slope: NDArray[float64]) -> NDArray[np.bool_]:
+        """Whether f seems to have a kink at the point itself, which differences to both sides do not see.
+
+        The even part of f is a |t| + b t**2 at the next two pairs of samples; a is the kink.
+        """
+        here = self.here.astype(float64).reshape(-1)
+        no = np.zeros(here.size, bool)
+        by = {t: row for t, row in samples if t != 0 and row.shape == here.shape}
+        pairs = sorted(t for t in by if t > 0 and -t in by)
+        if len(pairs) < 2:
+            return no
+        with np.errstate(all="ignore"):
+            for t, u in zip(pairs, pairs[1:]):  # farther ones may see kinks farther away
+                if u < 1.2 * t or u > 16.0 * pairs[0]:
+                    continue
+                near, far = ((by[s] / 2 + by[-s] / 2 - here) / s for s in (t, u))
+                kink = np.abs(near * u - far * t) / (u - t)
+                rough = 32.0 * self.eps * np.maximum(np.abs(here), np.abs(by[u])) / t
+                seen = (kink > rough) & (kink > _BENT * slope) & (kink > 0.1 * np.abs(near))
+                no = no | seen
+        return np.asarray(no)
 
     def sharpened(self, v: NDArray[float64], look: "Look", given: NDArray[float64], floor: NDArray[float64]) -> "Look":
         """Where a difference comes near its bar: with the bar of a stencil of higher order, if that is narrower."""
@@ -106,7 +175,7 @@ class Lines:
             np.where(better, new, old)
             for new, old in ((other.value, look.value), (other.error, look.error), (other.step, look.step))
         )
-        return Look(value, error, step, look.converged, look.reason)
+        return Look(value, error, step, look.converged, look.reason, look.bent | other.bent)
 
 
 @dataclass(frozen=True)
@@ -118,6 +187,7 @@ class Look:
     step: NDArray[float64]
     converged: NDArray[np.bool_]
     reason: str
+    bent: NDArray[np.bool_] | bool = False  # seems to have a kink at the point
 
     def close(self, given: NDArray[float64], floor: NDArray[float64]) -> NDArray[np.bool_]:
         """Whether a difference within the bar comes nearer to its end than right derivatives do."""
@@ -149,29 +219,40 @@ class Remainder:
     kink: tuple[float, float] | None
 
 
-def remainder(lines: Lines, v: NDArray[float64], given: NDArray[float64], step: float) -> list[Remainder]:
+def remainder(
+    lines: Lines, v: NDArray[float64], given: NDArray[float64], step: float, brief: bool = False
+) -> list[Remainder]:
     """The verdict of the remainder on slopes (outputs,) along v; `step` is where the operators found the derivative."""
     t = step * _FARTHEST * 1.0625 * _FINER ** -np.arange(float(_STEPS))
+    t = t[_BRIEF] if brief else t
     here = lines.here.astype(float64).reshape(-1)
     noise = _noise(lines, v, step, here)
     up, down = lines.at(v, t), lines.at(v, -t)
-    return [_judged(t, up[:, i], down[:, i], here[i], given[i], noise[i]) for i in range(len(given))]
+    return [_judged(t, up[:, i], down[:, i], here[i], given[i], noise[i], lines.eps) for i in range(len(given))]
 
 
 def _noise(lines: Lines, v: NDArray[float64], step: float, here: NDArray[float64]) -> NDArray[float64]:
     """Roundoff in values of f, from third differences of close neighbours, which know nothing else; at least half a unit."""
     scale = np.abs(lines.z[v != 0]) / np.abs(v[v != 0])
     least = 16.0 * lines.eps * float(scale.min(initial=0.0))
-    nodes = np.arange(-3.0, 4.0) * max(step * 2.0**-16, least)
-    samples = lines.at(v, nodes)
+    nodes = np.array([-3.0, -2.0, -1.0, 1.0, 2.0, 3.0]) * max(step * 2.0**-16, least)
+    samples = np.insert(lines.at(v, nodes), 3, np.where(np.isfinite(here), here, np.nan), axis=0)
     with np.errstate(all="ignore"):
         third = np.diff(samples, 3, axis=0)
-        heard = np.sqrt(np.nanmean(np.square(third), axis=0) / 20.0) if np.isfinite(third).any() else 0.0 * here
+        unit = np.maximum(np.nan_to_num(np.nanmax(np.abs(third), axis=0, initial=0.0)), 1e-300)  # squares may overflow
+        known = np.isfinite(third).any()
+        heard = unit * np.sqrt(np.nanmean(np.square(third / unit), axis=0) / 20.0) if known else 0.0 * here
         return np.maximum(1.5 * np.nan_to_num(heard), 0.5 * lines.eps * np.abs(here))
 
 
 def _judged(
-    t: NDArray[float64], up: NDArray[float64], down: NDArray[float64], here: float, given: float, noise: float
+    t: NDArray[float64],
+    up: NDArray[float64],
+    down: NDArray[float64],
+    here: float,
+    given: float,
+    noise: float,
+    eps: float,
 ) -> Remainder:
     """Slopes at falling t from values on both sides, or on one where the other has none."""
     moved = np.abs(np.stack((up, down)) - here)
@@ -202,7 +283,7 @@ def _judged(
         # Without the first power of t that the slopes lack: an error shows at larger t, farther above roundoff.
         near = off[1:] + np.diff(off) / (_FINER**power - 1)
         wrong = _flat_tail(near, rough[1:])
-        if wrong is not None:
+        if wrong is not None and not _jumped(off, 2.0 * eps * abs(here) / t, wrong + 1):
             at = wrong + 1
             return Remainder(True, False, _order(off, t, at), float(near[wrong]), float(rough[at]), None)
         last = _least_seen(off, rough)
@@ -228,6 +309,14 @@ def _flat_tail(off: NDArray[float64], rough: NDArray[float64]) -> int | None:
     three, bars = off[last - 2 : last + 1], rough[last - 2 : last + 1]
     same = np.abs(three - three[1]) <= _FLAT * abs(three[1]) + bars
     return last - 1 if same.all() else None
+
+
+def _jumped(off: NDArray[float64], least: NDArray[float64], flat: int) -> bool:
+    """Whether what is flat next to `flat` is gone at smaller steps where the least roundoff does not hide it: the larger
+    ones have jumped over a kink then."""
+    size = abs(off[flat])
+    below = off[flat + 2 :][_SEEN * least[flat + 2 :] <= 0.5 * size]
+    return bool(below.size and (np.abs(below[-2:]) <= 0.3 * size).all())
 
 
 def _order(off: NDArray[float64], t: NDArray[float64], last: int) -> float:

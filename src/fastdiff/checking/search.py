@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from .. import operators
 from .claims import Claim, Matrix
-from .lines import Lines, Look
+from .lines import BRIEF_COST, Lines, Look
 from .parameters import Parameters, named
 from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, agrees, flat, judge, narrow, shortened
 
 DIRECTIONS = 4  # when nobody says how many
 _SINGLE = 1e-10  # float32 and coarser have a larger unit roundoff
 _ENOUGH = 60  # evaluations that a default number of directions stays within, after the first
+_BRIEF_BAR = 1e-2  # share of the derivative that a brief look alone has to settle
 _TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
 _LISTED = 1000  # entries that are wrong or unclear in a report
 _FOUND = 3  # wrong entries to be tracked down
@@ -47,7 +48,7 @@ class Outcome:
 def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> Outcome:
     """All entries of a Jacobian (outputs, d), or of a gradient."""
     operator = operators.gradient if scalar else operators.jacobian
-    found = operator(lines.call, lines.z, **lines.options())
+    found, bent = lines.watching_axes(lambda: operator(lines.call, lines.z, **lines.options()))
     d = len(lines.z)
     value, error, step, good = (
         np.array(a).reshape(-1, d) for a in (found.value, found.error, found.h, found.converged)
@@ -79,7 +80,8 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     matters = NARROW * weight.max(axis=1, keepdims=True) / unit
     for j in np.flatnonzero(vague.any(axis=0)).tolist():
         vague[:, j] &= ~flat(lines, unit_vector(j), column(j))
-    open_ = ~ok | vague
+    # What only seems to be bent at the point is looked at like what does not agree, and passes if it is not.
+    open_ = ~ok | vague | bent
     findings: list[Finding] = []
     with np.errstate(all="ignore"):
         excess = np.abs(given - value) / (error + floor)
@@ -199,14 +201,20 @@ def random_directions(
         look = lines.sharpened(v, lines.look(v), given, floor)
         return Probe(given, look, floor, parts[1] * np.sqrt(np.count_nonzero(v)))
 
+    # Without a wish, no more evaluations than are left beside a brief second look.
+    sparing = _ENOUGH - BRIEF_COST - 2 if count is None else None
     for k in range(count or DIRECTIONS):
-        if count is None and done and lines.nfev + most > _ENOUGH:
+        if sparing is not None and done and lines.nfev + most > sparing:
             break
         relative = k % 2 == 0 or parameters.eps > _SINGLE  # in float32 steps that suit small entries leave large ones
         v = random_direction(rng, parameters, lines, relative)
         before = lines.nfev
+        lines.most = sparing
         one = probe(v)
+        lines.most = None
         given, look = one.given, one.look
+        if done and sparing is not None and not np.isfinite(look.error).any() and lines.nfev >= sparing - 8:
+            break  # cut short
         most = max(most, lines.nfev - before)
         done += 1
         label = f"direction {k + 1}"
@@ -214,12 +222,22 @@ def random_directions(
         sharp = narrow(look.error, given, look.value)
         if (ok & ~sharp).any():
             sharp |= flat(lines, v, look)
-        ok &= sharp
+        ok &= sharp & ~np.asarray(look.bent)
         resolved |= ok
         outputs = np.flatnonzero(~ok)
         outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
         matters = NARROW * claim.here.parts(v)[1]
-        doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters)
+        doubtful = []
+        fits = agrees(look, given, one.floor)[outputs]
+        hope = fits | ~look.converged[outputs]  # else it may be an error, which takes more
+        if sparing is not None and outputs.size and hope.all() and lines.nfev + BRIEF_COST <= _ENOUGH:
+            doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters, brief=True)
+            sure = [
+                j.verdict == CORRECT and (fit or j.error <= _BRIEF_BAR * abs(j.given)) for j, fit in zip(doubtful, fits)
+            ]
+            doubtful = doubtful if all(sure) else []
+        if not doubtful:
+            doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters)
         if any(j.verdict == WRONG for j in doubtful):
             blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))
             if not any(f.judged.verdict == WRONG for f in blamed):

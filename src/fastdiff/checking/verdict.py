@@ -95,18 +95,24 @@ def judge(
     floor: NDArray[float64],
     outputs: NDArray[np.intp],
     matters: NDArray[float64],
+    brief: bool = False,
 ) -> list[Judged]:
-    """Second looks at outputs along v that the first left open. Errors below `matters` do not, if they cannot be seen."""
+    """Second looks at outputs along v that the first left open. Errors below `matters` do not, if they cannot be seen.
+
+    Brief ones are for few evaluations. They tell what is correct; what they do not call so is open.
+    """
     if not outputs.size:
         return []
     steps = first.step[outputs]
     step = float(np.median(steps[np.isfinite(steps) & (steps > 0)])) if np.isfinite(steps).any() else 1.0
-    found = remainder(lines, v, given, step)
-    second = lines.look(v, _OTHER)
+    found = remainder(lines, v, given, step, brief)
+    second = None if brief else lines.look(v, _OTHER)
     noise = None
     judged = []
     for i in outputs.tolist():
-        one = _decide(given[i], floor[i], matters[i], _pick(first, i), _pick(second, i), found[i])
+        one = _decide(
+            given[i], floor[i], matters[i], _pick(first, i), _pick(second, i) if second else _NOTHING, found[i]
+        )
         if one.verdict == WRONG:
             noise = claim.noise(v) if noise is None else noise
             if abs(one.given - one.estimated) <= one.error + floor[i] + _JITTER * noise[i]:
@@ -121,6 +127,9 @@ class _Point:
     error: float
     good: bool
     reason: str
+
+
+_NOTHING = _Point(np.nan, np.inf, False, "")
 
 
 def _pick(look: Look, i: int) -> _Point:
