@@ -890,7 +890,8 @@ INLINE void give_up(block *b, size_t i)
 {
     double status = b->s[STATUS][i], error = b->s[ERROR][i];
     if (status == RUNNING && b->s[ROUNDS][i] >= ROUNDS_MAX && b->s[WANT_LEVEL][i] == 0.0)
-        status = EXHAUSTED;
+        /* A derivative that is zero at any step is: its bar falls as long as the step grows. */
+        status = b->s[K][i] == b->s[LO][i] && fabs(b->s[VALUE][i]) <= error ? CONVERGED : EXHAUSTED;
     if (status == STALLED || status == EXHAUSTED) {
         double apart = fabs(b->s[LAST_VALUE][i] - b->s[VALUE][i]), flags = b->s[PREV_FLAGS][i];
         error = larger(error, isnan(apart) ? INFINITY : apart);

@@ -186,6 +186,14 @@ def test_high_orders_in_a_root(n):
     assert r.converged[0]
 
 
+@pytest.mark.parametrize(("f", "n"), [(lambda x: x * x, 3), (lambda x: 2 * x - 1, 2), (lambda x: x * x, 4)])
+def test_derivatives_beyond_the_degree_of_a_polynomial_are_zero(f, n):
+    r = solved(f, np.array([1.0, 3.7]), n=n)
+    assert (np.abs(r.value) <= r.error).all()
+    assert (r.error <= 1e-9).all()
+    assert r.converged.all()
+
+
 def test_one_jump_beside_is_no_staircase():
     r = solved(lambda x: np.sign(x - 0.3), np.array([0.1, 0.25, 0.45, 0.7]))
     assert (r.value == 0.0).all()

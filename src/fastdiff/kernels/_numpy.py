@@ -686,7 +686,9 @@ def _shrunk(
 def _give_up(s: NDArray[float64]) -> None:
     """End what has had all its rounds, and widen the error bar of what ends without convergence."""
     late = (s[_STATUS] == _RUNNING) & (s[_ROUNDS] >= _ROUNDS_MAX) & (s[_WANT_LEVEL] == 0.0)
-    s[_STATUS] = np.where(late, float(_EXHAUSTED), s[_STATUS])
+    # A derivative that is zero at any step is: its bar falls as long as the step grows.
+    zero = (s[_K] == s[_LO]) & (np.abs(s[_VALUE]) <= s[_ERROR])
+    s[_STATUS] = np.where(late, np.where(zero, float(_CONVERGED), float(_EXHAUSTED)), s[_STATUS])
     failed = (s[_STATUS] == _STALLED) | (s[_STATUS] == _EXHAUSTED)
     rough = failed & (s[_PREV_FLAGS] >= _BAD) & (s[_PREV_FLAGS] != _SUSPICIOUS)
     apart = np.abs(s[_LAST_VALUE] - s[_VALUE])
