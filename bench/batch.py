@@ -1,7 +1,8 @@
 """What do a million derivatives cost? `python bench/batch.py [--points 1000000] [--span 10]`
 
-The automatic derivative of log(1 + exp(x)) on evenly spaced points, f called from Python, beside the plain quotient,
-one round at a given step, the other backend (in a process of its own), and scipy.differentiate where it is installed.
+The automatic derivative of log(1 + exp(x)) on evenly spaced points, f called from Python and recorded, beside the plain
+quotient, one round at a given step, the other backend (in a process of its own), and scipy.differentiate where it is
+installed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,14 @@ import fastdiff
 from fastdiff.kernels import backend
 
 AUTOMATIC = "automatic"
-CASES: dict[str, dict[str, Any]] = {AUTOMATIC: {}, "h='scaled'": {"h": "scaled"}, "h=1e-5": {"h": 1e-5}}
-TOLERANCE = {AUTOMATIC: 1e-11}
+RECORDED = "automatic, recorded"
+CASES: dict[str, dict[str, Any]] = {
+    AUTOMATIC: {"engine": "python"},
+    RECORDED: {"engine": "traced"},
+    "h='scaled'": {"h": "scaled", "engine": "python"},
+    "h=1e-5": {"h": 1e-5, "engine": "python"},
+}
+TOLERANCE = {AUTOMATIC: 1e-11, RECORDED: 1e-11}
 
 
 def softplus(x: Any) -> Any:

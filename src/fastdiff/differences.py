@@ -443,7 +443,7 @@ def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: ND
     used = np.stack([samples[t] for t in offsets])
     count, outputs = used.shape[1:]
     out = np.empty(count * outputs)
-    steps_each = np.repeat(h, outputs) if outputs > 1 else h
+    steps_each = np.repeat(h, outputs) if outputs != 1 else h
     backend.combine(used.reshape(len(offsets), -1), weights, denominator, steps_each, stencil.n, out)
     return out.reshape(count, outputs)
 
