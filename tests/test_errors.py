@@ -1,5 +1,6 @@
 """Protects the answer to bad input: the argument is named, what came and what is taken; what f raises passes unchanged."""
 
+import math
 import re
 
 import numpy as np
@@ -532,3 +533,11 @@ def test_hessian_times_nothing_where_f_is_not_finite():
 
 def test_names_that_load_on_demand_are_listed():
     assert {*fastdiff.__all__} <= {*dir(fastdiff)}
+
+
+@pytest.mark.parametrize("f", [math.sin, lambda x: x if x > 0 else -x])
+def test_what_takes_single_numbers_only_gets_a_note(f):
+    with pytest.raises((TypeError, ValueError)) as error:
+        fastdiff.derivative(f, [1.0, 2.0])
+    assert "numpy.vectorize" in error.value.__notes__[0]
+    assert fastdiff.derivative(np.vectorize(f), [1.0, 2.0]).shape == (2,)

@@ -81,8 +81,15 @@ class Elementwise(Function):
 
     def _call_full(self, xs: list[NDArray[Any]]) -> NDArray[Any]:
         self.nfev += self.size
-        # A scalar x reaches f as a scalar, so that functions made of `math` work.
-        value = numeric(self.call(*(x if x.ndim else x[()] for x in xs)))
+        try:  # a scalar x reaches f as a scalar, so that functions made of `math` work
+            value = numeric(self.call(*(x if x.ndim else x[()] for x in xs)))
+        except (TypeError, ValueError) as error:
+            if self._centre is None and self.full_shape:
+                error.add_note(
+                    f"fastdiff called f with arrays of shape {self.full_shape}. If it takes single numbers only, as "
+                    "functions of math do, pass numpy.vectorize(f), or one x at a time."
+                )
+            raise
         if value.shape != self.full_shape:
             if value.ndim == 0 and self.size:  # a constant function
                 value = np.broadcast_to(self._same(value), self.full_shape)
