@@ -258,3 +258,21 @@ def test_check():
 def test_bad_input(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_one_method_and_one_point_may_be_given_plainly():
+    ax = plotting.plot_derivative(np.sin, [0.0, 1.0], methods="central")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["$f$", "$f'$, central"]
+    plt.close(ax.figure)
+    with pytest.raises(ValueError, match=r"x must be one number, got shape \(2,\)"):
+        plotting.plot_step_sweep(np.sin, [0.0, 1.0])
+    with pytest.raises(ValueError, match="exact must be a function or one number"):
+        plotting.plot_step_sweep(np.sin, 1.0, ["central"])
+
+
+def test_beside_other_axes_the_legend_stays_inside():
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3))
+    plotting.plot_derivative(np.sin, np.linspace(0, 1, 9), ax=left)
+    figure.canvas.draw()
+    assert left.get_legend().get_window_extent().x1 <= right.get_window_extent().x0
+    plt.close(figure)

@@ -90,6 +90,7 @@ def plot_derivative(
     ['$f$', "$f'$, exact", "$f'$, central"]
     >>> plt.close(fig)
     """
+    methods = _several(methods)
     points = np.sort(real("x", x).reshape(-1))
     if isinstance(exact, list | tuple | np.ndarray | float | int):  # values come in the order of x
         values = real("exact", exact).reshape(-1)
@@ -352,7 +353,12 @@ def plot_step_sweep(
     ['forward', 'central', '$h=$None', '$\\propto h$', '$\\propto h^2$', 'roundoff']
     >>> plt.close(ax.figure)
     """
-    at = float(real("x", x))
+    methods, place = _several(methods), real("x", x)
+    if place.size != 1:
+        raise ValueError(f"x must be one number, got shape {place.shape}")
+    at = float(place.reshape(()))
+    if exact is not None and not callable(exact) and np.ndim(exact):
+        raise ValueError(f"exact must be a function or one number, got {exact!r:.60}")
     chosen = derivative(f, at, n=n, full_output=True)
     exact = _known(f, exact, n)
     truth = float(np.real(chosen.value)) if exact is None else float(exact(at)) if callable(exact) else float(exact)
@@ -459,7 +465,7 @@ def plot_check(report: Report, *, entries: int = 20, ax: Any = None) -> Any:
     handles = [lines.Line2D([], [], color=looks[v][0], marker=looks[v][1], linestyle="none", label=v) for v in kinds]
     handles.append(patches.Patch(color="#D9D9D9", label="error of the estimate"))
     ax.set_title(fill(report.headline, 48), fontsize="medium", loc="left")
-    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1.0), frameon=False, borderaxespad=0.0)
+    _legend(ax, handles=handles)
     return _plain(ax)
 
 
@@ -477,8 +483,16 @@ def _axes(ax: Any, size: tuple[float, float] = (6.4, 4.0)) -> Any:
 def _finished(ax: Any, x: str | None = None, y: str | None = None) -> Any:
     if x is not None:
         ax.set(xlabel=x, ylabel=y)
-    ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0)
+    _legend(ax)
     return _plain(ax)
+
+
+def _legend(ax: Any, **handles: Any) -> None:
+    """Beside the axes, or inside where other axes may lie there."""
+    if len(ax.figure.axes) > 1:
+        ax.legend(**handles)
+    else:
+        ax.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1.0), borderaxespad=0.0, **handles)
 
 
 def _plain(ax: Any) -> Any:
@@ -488,6 +502,10 @@ def _plain(ax: Any) -> Any:
 
 def _primed(name: str, n: int) -> str:
     return name + "'" * n if n <= 3 else f"{name}^{{({n})}}"
+
+
+def _several(methods: Sequence[str]) -> Sequence[str]:
+    return (methods,) if isinstance(methods, str) else methods
 
 
 def _known(f: Callable[..., Any], exact: Any, n: int) -> Any:
