@@ -1200,6 +1200,7 @@ static void judge_compared(const call *a, size_t first, const size_t *at, size_t
     store(&b, a, first, at, have, keep);
 }
 
+/* Elements of a first round, or of a level that follows one: there is nothing to compare them with, or it was done. */
 static void judge_block(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
@@ -1207,11 +1208,9 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     double keep[LANES];
     uint64_t compared = 0;
     load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ZEROS) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
-                                      BIT(FIRST_K) | BIT(ROUGH) | BIT(ERROR) | BIT(STATUS));
-    const double close = a->base ? 2.0 : INFINITY;
+                                      BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
     EACH {
-        bool alone = (b.s[PREV_K][i] == INFINITY) | (b.s[PREV_K][i] - b.k[i] < close);
-        bool plain = alone & (b.s[SIGMA][i] == 0.0) & ((b.s[ROUGH][i] == 0.0) | !a->base);
+        bool plain = b.s[SIGMA][i] == 0.0;
         b.work[i] = (b.s[STATUS][i] == RUNNING) & !plain ? 1.0 : 0.0;
         keep[i] = plain & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
     }

@@ -541,3 +541,10 @@ def test_what_takes_single_numbers_only_gets_a_note(f):
         fastdiff.derivative(f, [1.0, 2.0])
     assert "numpy.vectorize" in error.value.__notes__[0]
     assert fastdiff.derivative(np.vectorize(f), [1.0, 2.0]).shape == (2,)
+
+
+@pytest.mark.parametrize("x", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("h", [1e-5, "scaled"])
+def test_f_is_not_asked_where_a_number_x_is_not_finite(x, h):
+    """Or math.sin would raise."""
+    assert np.isnan(fastdiff.derivative(math.sin, x, h=h))

@@ -433,8 +433,11 @@ cdef class Quotient:
         self.denominator, self.thumb = denominator, thumb
 
     def scalar(self, f, tuple args, double x, double h):
-        """The derivative at the number x, or the first value of f as a Value where that is not a float."""
+        """The derivative at the number x, or the first value of f as a Value where that is not a float; None where x is
+        not finite, or too large."""
         cdef double value
+        if not moderate(&x, 1):
+            return None
         other = self.along(f, args, None, &x, 1, h, &value)
         return scalar_of(value) if other is None else other
 
