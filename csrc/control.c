@@ -45,13 +45,15 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 
 #define ROUNDS_MAX 10.0
 #define TOLERANCE 4.0
+#define EARLY 1.0
 #define GAIN 6.0
 #define EXPLORE 6.0
+#define SHALLOW (-8.0)
 #define PROBE 12.0
 #define LOUD 5.0
 #define SAFETY 4.0
 #define SAFETY_TRUNCATION 2.0
-#define VAGUE 8.0
+#define VAGUE 9.0
 #define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
 
@@ -188,6 +190,7 @@ typedef struct {
     double stands[MAX_NODES][LANES];                        /* log2 of c where that is well above its noise, or -inf */
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
+    double top[LANES], fall[LANES];
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
     double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES], alarm[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
@@ -377,11 +380,10 @@ INLINE void coefficients(block *b, const level_table *t, size_t len)
 #define NOISE(q) (b->lu[i] + t->norms[(q)-1])
 #define STANDS(q) (b->stands[q][i] > -INFINITY)
 
-/* out = the least of (size[q] - size[j]) * (1 / (q - j)) over the j < q that stand, or infinite */
-INLINE void least_slope(const block *b, size_t q, double *out, size_t len)
+/* out = the least of out and (size[q] - size[j]) * (1 / (q - j)) over those j in [from, to) that stand */
+INLINE void least_slope(const block *b, size_t q, size_t from, size_t to, double *out, size_t len)
 {
-    EACH out[i] = INFINITY;
-    for (size_t j = 1; j < q; j++) {
+    for (size_t j = from; j < to; j++) {
         const double inverse = 1.0 / (double)(q - j);
         EACH {
             double slope = (b->size[q][i] - b->stands[j][i]) * inverse;
@@ -404,9 +406,27 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
             b->highest[i] = size > noise + 2.0 ? (double)q : b->highest[i];
         }
 
-    EACH b->decay[i] = b->before_top[i] = NONE;
-    for (size_t q = 3; q <= last; q++) {
-        least_slope(b, q, b->best, len);
+    EACH {
+        b->decay[i] = b->before_top[i] = NONE;
+        b->top[i] = b->size[n][i]; /* the highest that stands, and how those after it fall */
+        b->fall[i] = 0.0;
+    }
+    for (size_t q = 2; q <= last; q++) {
+        EACH b->best[i] = INFINITY;
+        least_slope(b, q, n + 1, q, b->best, len);
+        if (q > n) {
+            const double inverse = 1.0 / (double)(q - n);
+            EACH {
+                const double edge = q < last ? NOISE(q + 1) - b->size[q][i] : INFINITY;
+                const double alone = q > n + 1 ? (b->size[q][i] - b->size[n][i]) * inverse : edge;
+                const double fall = smaller(b->best[i] < INFINITY ? b->best[i] : alone, edge);
+                b->top[i] = STANDS(q) ? b->size[q][i] : b->top[i];
+                b->fall[i] = STANDS(q) ? fall : b->fall[i];
+            }
+        }
+        if (q < 3)
+            continue;
+        least_slope(b, q, 1, q <= n ? q : n + 1, b->best, len);
         EACH {
             bool counts = STANDS(q) & (b->best[i] < INFINITY);
             b->before_top[i] = b->decay[i];
@@ -434,31 +454,17 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
             b->doubt[i] = b->size[last][i] > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
         }
 
-    /* how far h could grow until the coefficient that the aimed level misses reaches the roundoff */
-    size_t aimed = (size_t)t->power;
-    if (aimed <= last) {
-        EACH b->best[i] = b->seen[aimed][i];
-    } else {
-        const double norm_2 = t->norms[1], norm_3 = last >= 3 ? t->norms[2] : 0.0;
-        EACH b->work[i] = b->seen[1][i];
-        for (size_t q = 2; q <= n; q++)
-            EACH b->work[i] = larger(b->work[i], b->seen[q][i]);
-        EACH {
-            const double loose = larger(b->decay[i], -40.0), rise = b->lu[i] + norm_2 - b->work[i];
-            b->best[i] = STANDS(2) ? loose : larger(loose, rise);
-        }
-        if (last >= 3)
-            EACH {
-                const double loose = b->best[i], rise = (b->lu[i] + norm_3 - b->work[i]) * 0.5;
-                b->best[i] = STANDS(3) ? loose : larger(loose, rise);
-            }
-        EACH b->work[i] = b->best[i];
-        EACH b->best[i] = INFINITY;
-        for (size_t q = 2; q <= last; q++)
-            EACH b->best[i] = smaller(b->best[i], b->seen[q][i] + b->work[i] * (double)(aimed - q));
+    /* How far h could grow until the coefficient that the aimed level misses reaches the roundoff. Beyond the highest that
+     * stands they fall as those before it, or as it does to the roundoff of the next. The derivative's own says nothing of
+     * that where there are others: any line may have been added to f. */
+    const double inverse = 1.0 / t->power, own = (double)n;
+    const size_t aimed = (size_t)t->power;
+    EACH {
+        const double highest = b->highest[i], beyond = b->top[i] + (t->power - highest) * larger(b->fall[i], -40.0);
+        const double reached = aimed <= last ? b->seen[aimed][i] : beyond;
+        const double growth = (b->rounding[i] - (t->aim + reached)) * inverse;
+        b->growth[i] = highest > own ? growth : 0.0;
     }
-    const double inverse = 1.0 / t->power;
-    EACH b->growth[i] = (b->rounding[i] - (t->aim + b->best[i])) * inverse;
     /* beyond that, the samples and their roundoff would grow with h */
     EACH b->most[i] = INFINITY;
     for (size_t q = 1; q <= last; q++) {
@@ -531,7 +537,7 @@ INLINE void shrunk(block *b, size_t i, bool who, double down)
     b->s[WANT_K][i] = who ? down : b->s[WANT_K][i];
 }
 
-INLINE double tolerance_of(const call *a) { return a->base && a->t.later ? 0.0 : TOLERANCE; }
+INLINE double tolerance_of(const call *a) { return a->base && a->t.later ? EARLY : TOLERANCE; }
 
 /* As rough as at a much larger step, and not alike: noise (sigma, negative as long as it is but suspected), unless a
  * smaller step resolves it. */
@@ -750,7 +756,8 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
         double hopeful = (-strength - t->aim + (t->power - start_at) * strength / steps) * inverse;
         hopeful = highest < t->power ? hopeful : 0.0;
         hopeful = highest < start_at ? 8.0 : hopeful;
-        hopeful = highest <= most ? larger(hopeful, EXPLORE) : hopeful;
+        const bool faint = (highest == most) & ((b->fall[i] > SHALLOW) | (b->unit[i] > b->roundoff[i]));
+        hopeful = (highest < most) | faint ? larger(hopeful, EXPLORE) : hopeful;
         b->growth[i] = whole_below(smaller(larger(b->growth[i], smaller(hopeful, 12.0)), smaller(b->most[i], 24.0)));
     }
     EACH {

@@ -55,15 +55,17 @@ _BAD, _SUSPICIOUS = 1.0, 2.0
 
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
+_EARLY = 1.0  # the same where other levels follow
 _GAIN = 6.0  # log2 of the least growth of h that is worth another round
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
+_SHALLOW = -8.0  # a fall to the roundoff that tells little of the coefficients after
 _LOUD = 5.0  # log2 of how much less the samples may differ at a much smaller step and still be noise
 _PROBE = 12  # a probe for noise looks this many octaves below the step at which f changes by as much as the noise
 _SAFETY = 4.0  # the error bar is this many times the roundoff,
 _SAFETY_TRUNCATION = 2.0  # this many times the truncation error,
 # and the roundoff as it would be if the highest coefficient were nothing but noise, the first of these times if no noise is
 # known
-_VAGUE = 8.0  # log2 of that over the roundoff at which a lane is accepted
+_VAGUE = 9.0  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _HALF = np.int64(0x3FE0000000000000)
@@ -138,13 +140,24 @@ class _Spectrum:
         two = stands[2] & (size[2] > size[1]) if last >= 2 else stands[0]
         decay = np.full(lu.shape, -5000.0)
         before_top = decay  # the same without the last coefficient
-        for q in range(3, last + 1):
+        highest = np.where(stands[1], 1.0, 0.0)
+        top, fall = size[n], np.zeros(lu.shape)  # the highest that stands, and how those after it fall
+        for q in range(2, last + 1):
             best = np.full(lu.shape, np.inf)
-            for j in range(1, q):
+            for j in range(q - 1, 0, -1):
+                if j == n:
+                    beyond = best
                 best = np.where(stands[j], np.minimum(best, (size[q] - size[j]) * (1.0 / (q - j))), best)
-            counts = stands[q] & (best < np.inf)
-            before_top = decay
-            decay = np.where(counts, np.maximum(decay, best), decay)
+            if q >= 3:
+                counts = stands[q] & (best < np.inf)
+                before_top = decay
+                decay = np.where(counts, np.maximum(decay, best), decay)
+            highest = np.where(stands[q], float(q), highest)
+            if q > n:
+                edge = noise[q + 1] - size[q] if q < last else np.full(lu.shape, np.inf)
+                alone = (size[q] - size[n]) * (1.0 / (q - n)) if q > n + 1 else edge
+                beyond = np.minimum(np.where(beyond < np.inf, beyond, alone), edge)
+                top, fall = np.where(stands[q], size[q], top), np.where(stands[q], beyond, fall)
         seen = [lu, *(np.maximum(size[q], noise[q]) for q in range(1, last + 1))]
         slope = np.minimum(np.maximum(decay, -26.0), 2.0)
         below = seen[last - 1] if last > 1 else seen[last]
@@ -162,22 +175,13 @@ class _Spectrum:
         if last >= 3:
             predicted = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
             self.doubt = np.where(size[last] > predicted + 2.0, self.doubt + 3.0, self.doubt)
-        # how far h could grow until the coefficient that the aimed level misses reaches the roundoff
-        top = seen[1]
-        for q in range(2, n + 1):
-            top = np.maximum(top, seen[q])
-        loose = np.maximum(decay, -40.0)
-        for q in (2, 3):
-            if q <= last:
-                loose = np.where(stands[q], loose, np.maximum(loose, (noise[q] - top) / (q - 1)))
+        # How far h could grow until the coefficient that the aimed level misses reaches the roundoff. Beyond the highest
+        # that stands they fall as those before it, or as it does to the roundoff of the next. The derivative's own says
+        # nothing of that where there are others: any line may have been added to f.
         power = int(t.power)
-        if power <= last:
-            reached = seen[power]
-        else:
-            reached = np.full(lu.shape, np.inf)
-            for q in range(2, last + 1):
-                reached = np.minimum(reached, seen[q] + loose * (power - q))
-        self.growth = (self.roundoff - (t.aim + reached)) * (1.0 / power)
+        reached = seen[power] if power <= last else top + (t.power - highest) * np.maximum(fall, -40.0)
+        self.growth = np.where(highest > n, (self.roundoff - (t.aim + reached)) * (1.0 / power), 0.0)
+        self.fall = fall
         # beyond that, the samples and their roundoff would grow with h
         self.most = np.full(lu.shape, np.inf)
         for q in range(1, last + 1):
@@ -185,9 +189,6 @@ class _Spectrum:
         # each size in units of the noise, whatever the row's norm
         self.level = [lu, *(size[q] - t.norms[q - 1] - lu for q in range(1, last + 1))]
         self.plateau = np.maximum(self.level[last], self.level[last - 1]) if last > 1 else self.level[last]
-        highest = np.zeros(lu.shape)
-        for q in range(1, last + 1):
-            highest = np.where(stands[q], float(q), highest)
         self.highest = highest
 
     def flat(self, t: _Table) -> NDArray[np.bool_]:
@@ -366,7 +367,7 @@ def _control(
     # Where the highest coefficients are noise, they are no sign of truncation.
     drowned = ~spectrum.stands[last] & ~spectrum.stands[last - 1]
     excess = np.where(drowned, np.minimum(excess, 0.0), excess)
-    tolerance = 0.0 if base and t.later else _TOLERANCE
+    tolerance = _EARLY if base and t.later else _TOLERANCE
     extend = np.zeros(k.shape, bool)
     for more, missed, gain in t.later:
         slack = _TOLERANCE + (1.0 if more == 1.0 else 0.0)
@@ -490,7 +491,8 @@ def _control(
     steps = np.maximum(highest + 1.0 - start_at, 1.0)
     hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) * (1.0 / t.power)
     hopeful = np.where(highest < start_at, 8.0, np.where(highest < t.power, hopeful, 0.0))
-    hopeful = np.where(highest <= n + 1.0, np.maximum(hopeful, _EXPLORE), hopeful)
+    faint = (highest == n + 1.0) & ((spectrum.fall > _SHALLOW) | (unit > roundoff))
+    hopeful = np.where((highest <= n) | faint, np.maximum(hopeful, _EXPLORE), hopeful)
     growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
     growth = np.floor(growth)
     exact = spectrum.roundoff - _log2(total) <= t.exact
