@@ -190,7 +190,7 @@ typedef struct {
     double stands[MAX_NODES][LANES];                        /* log2 of c where that is well above its noise, or -inf */
     double lu[LANES], decay[LANES], before_top[LANES], slope[LANES], following[LANES], truncation[LANES];
     double rounding[LANES], doubt[LANES], most[LANES], growth[LANES], highest[LANES], plateau[LANES], flat[LANES];
-    double top[LANES], fall[LANES];
+    double top[LANES], fall[LANES], surprise[LANES];        /* surprise: 1 where the last is not what others predict */
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
     double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES], alarm[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
@@ -451,7 +451,9 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
         EACH {
             const double first = b->size[last - 1][i] + b->before_top[i];
             const double second = b->size[last - 2][i] + 2.0 * b->before_top[i], doubt = b->doubt[i];
-            b->doubt[i] = b->size[last][i] > larger(first, second) + 2.0 ? doubt + 3.0 : doubt;
+            const bool surprise = b->size[last][i] > larger(first, second) + 2.0;
+            b->surprise[i] = surprise ? 1.0 : 0.0;
+            b->doubt[i] = surprise ? doubt + 3.0 : doubt;
         }
 
     /* How far h could grow until the coefficient that the aimed level misses reaches the roundoff. Beyond the highest that
@@ -473,9 +475,10 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
     }
 }
 
-/* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's. Heights are
- * log2 of coefficients in units of the noise, whatever the row's norm. */
-INLINE void plateau(block *b, const level_table *t, size_t len)
+/* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's: three of them,
+ * or after the first level two, where those before do not predict the last. Heights are log2 of coefficients in units of
+ * the noise, whatever the row's norm. */
+INLINE void plateau(block *b, const level_table *t, bool base, size_t len)
 {
     const size_t last = t->last;
     const bool sides = last != 5 || t->offsets[0] * t->offsets[1] < 0.0;
@@ -494,8 +497,10 @@ INLINE void plateau(block *b, const level_table *t, size_t len)
         const double high_height = at_high[i] - norm_high - lu;
         const double compared = sides ? last_height : top;
         const bool near = sides | (fabs(top - high_height) < 4.0);
-        const bool flat = (compared > 4.0) & (at_n[i] - norm_n - lu - top > 3.0) & near &
-                          (compared - (at_low[i] - norm_low - lu) > -4.0) & !(b->decay[i] > t->no_decay);
+        const bool two = !base & sides & (b->surprise[i] != 0.0) & (last_height - (at_below[i] - norm_below - lu) > -4.0);
+        const bool even = (compared - (at_low[i] - norm_low - lu) > -4.0) | two;
+        const bool flat = (compared > 4.0) & (at_n[i] - norm_n - lu - top > 3.0) & near & even &
+                          !(b->decay[i] > t->no_decay);
         b->plateau[i] = top;
         b->flat[i] = flat ? 1.0 : 0.0;
     }
@@ -918,7 +923,7 @@ INLINE void give_up(block *b, size_t i)
 ONCE void differences_of(block *b, const call *a, size_t len) { differences(b, a, len); }
 ONCE void coefficients_of(block *b, const level_table *t, size_t len) { coefficients(b, t, len); }
 ONCE void spectrum_of(block *b, const level_table *t, size_t len) { spectrum(b, t, len); }
-ONCE void plateau_of(block *b, const level_table *t, size_t len) { plateau(b, t, len); }
+ONCE void plateau_of(block *b, const call *a, size_t len) { plateau(b, &a->t, a->base, len); }
 ONCE void judge_of(block *b, const call *a, size_t len) { judge(b, a, len, false); }
 
 /* --- one element, whatever it is ------------------------------------------------------------------------------------ */
@@ -1074,23 +1079,21 @@ INLINE void analyse(block *b, const call *a, size_t len)
         b->suspicious[i] = b->crossed[i] = 0.0;
     }
     spectrum_of(b, t, len);
-    if (a->base) {
-        plateau_of(b, t, len);
-        cross(b, len);
-        EACH {
-            const bool flat = b->flat[i] != 0.0;
-            const bool suspicious = flat & (b->plateau[i] > 16.0) & (b->s[PROBED][i] == 0.0) & (b->s[SIGMA][i] <= 0.0);
-            const double sigma = larger(b->unit[i], 0.7 * exp2_of(b->plateau[i] + b->lu[i], false));
-            const bool heard = flat & !suspicious;
-            b->suspicious[i] = suspicious ? 1.0 : 0.0;
-            b->work[i] = heard ? 1.0 : 0.0;
-            b->unit[i] = heard ? sigma : b->unit[i];
-            b->s[SIGMA][i] = heard ? larger(b->s[SIGMA][i], sigma * power(b->exponent[i])) : b->s[SIGMA][i];
-        }
-        EACH any |= bits_of(b->work[i]);
-        if (any)
-            spectrum_of(b, t, len);
+    plateau_of(b, a, len);
+    cross(b, len);
+    EACH {
+        const bool flat = b->flat[i] != 0.0;
+        const bool suspicious = flat & (b->plateau[i] > 16.0) & (b->s[PROBED][i] == 0.0) & (b->s[SIGMA][i] <= 0.0);
+        const double sigma = larger(b->unit[i], 0.7 * exp2_of(b->plateau[i] + b->lu[i], false));
+        const bool heard = flat & !suspicious;
+        b->suspicious[i] = suspicious & a->base ? 1.0 : 0.0;
+        b->work[i] = heard ? 1.0 : 0.0;
+        b->unit[i] = heard ? sigma : b->unit[i];
+        b->s[SIGMA][i] = heard ? larger(b->s[SIGMA][i], sigma * power(b->exponent[i])) : b->s[SIGMA][i];
     }
+    EACH any |= bits_of(b->work[i]);
+    if (any)
+        spectrum_of(b, t, len);
     judge_of(b, a, len);
 }
 
@@ -1232,10 +1235,15 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     coefficients(&b, &a->t, len);
     memcpy(b.unit, b.roundoff, sizeof b.unit);
     spectrum(&b, &a->t, len);
-    if (a->base)
-        plateau(&b, &a->t, len);
-    else
-        memset(b.flat, 0, sizeof b.flat);
+    plateau(&b, &a->t, a->base, len);
+    if (!a->base) {
+        uint64_t flat = 0;
+        EACH flat |= bits_of(b.flat[i] * (1.0 - b.wild[i]));
+        if (flat) {
+            judge_compared(a, first, at, have);
+            return;
+        }
+    }
     judge(&b, a, len, true);
     odd_ones(&b, keep, len);
     if (a->fresh)

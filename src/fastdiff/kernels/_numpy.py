@@ -174,7 +174,8 @@ class _Spectrum:
         self.doubt = size[last] - t.norms[last - 1] + t.norm
         if last >= 3:
             predicted = np.maximum(size[last - 1] + before_top, size[last - 2] + 2.0 * before_top)
-            self.doubt = np.where(size[last] > predicted + 2.0, self.doubt + 3.0, self.doubt)
+            self.surprise = size[last] > predicted + 2.0
+            self.doubt = np.where(self.surprise, self.doubt + 3.0, self.doubt)
         # How far h could grow until the coefficient that the aimed level misses reaches the roundoff. Beyond the highest
         # that stands they fall as those before it, or as it does to the roundoff of the next. The derivative's own says
         # nothing of that where there are others: any line may have been added to f.
@@ -191,8 +192,9 @@ class _Spectrum:
         self.plateau = np.maximum(self.level[last], self.level[last - 1]) if last > 1 else self.level[last]
         self.highest = highest
 
-    def flat(self, t: _Table) -> NDArray[np.bool_]:
-        """Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's."""
+    def flat(self, t: _Table, base: bool) -> NDArray[np.bool_]:
+        """Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's: three of
+        them, or after the first level two, where those before do not predict the last."""
         last, n = t.last, t.n
         level = self.level
         if last < 4:
@@ -202,7 +204,10 @@ class _Spectrum:
             near = np.abs(self.plateau - level[3]) < 4.0
             flat: NDArray[np.bool_] = (self.plateau > 4.0) & apart & near & (self.plateau - level[2] > -4.0)
         else:
-            flat = (level[last] > 4.0) & apart & (level[last] - level[last - 2] > -4.0)
+            flat = level[last] - level[last - 2] > -4.0
+            if not base:
+                flat |= (level[last] - level[last - 1] > -4.0) & self.surprise
+            flat &= (level[last] > 4.0) & apart
         return flat
 
 
@@ -342,19 +347,19 @@ def _control(
         live &= ~noisy
     unit = np.maximum(roundoff, s[_SIGMA] * factor)
     spectrum = _Spectrum(t, c, unit)
-    suspicious, crossed = np.zeros(k.shape, bool), np.zeros(k.shape, bool)
-    if base:
-        flat = spectrum.flat(t) & ~spectrum.bad
-        # What a smaller step did not show is no noise, but something that the larger step runs into.
-        crossed = flat & (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
-        flat &= ~crossed
-        suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] <= 0.0)
-        heard = flat & ~suspicious & live
-        if heard.any():
-            sigma = np.maximum(unit, 0.7 * _exp2(spectrum.plateau + spectrum.unit))
-            unit = np.where(heard, sigma, unit)
-            s[_SIGMA] = np.where(heard, np.maximum(s[_SIGMA], sigma * back), s[_SIGMA])
-            spectrum = _Spectrum(t, c, unit)
+    flat = spectrum.flat(t, base) & ~spectrum.bad
+    # What a smaller step did not show is no noise, but something that the larger step runs into.
+    crossed = flat & (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
+    flat &= ~crossed
+    suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] <= 0.0)
+    heard = flat & ~suspicious & live
+    if not base:
+        suspicious[...] = crossed[...] = False
+    if heard.any():
+        sigma = np.maximum(unit, 0.7 * _exp2(spectrum.plateau + spectrum.unit))
+        unit = np.where(heard, sigma, unit)
+        s[_SIGMA] = np.where(heard, np.maximum(s[_SIGMA], sigma * back), s[_SIGMA])
+        spectrum = _Spectrum(t, c, unit)
     lu = spectrum.unit
 
     estimate = total
