@@ -164,6 +164,7 @@ typedef struct {
     size_t lanes, outputs, count; /* count: elements, of all lanes */
     const ptrdiff_t *which;       /* the lanes to judge, or NULL for all of them */
     double *state;
+    double *error, *value, *log_h, *status; /* of all elements */
 } call;
 
 /* Where the e-th element to be judged lies among all elements. */
@@ -173,6 +174,8 @@ INLINE size_t place(const call *a, size_t e)
         return e;
     return a->outputs == 1 ? (size_t)a->which[e] : (size_t)a->which[e / a->outputs] * a->outputs + e % a->outputs;
 }
+
+INLINE bool running(const call *a, size_t element) { return a->fresh || a->status[element] == RUNNING; }
 
 /* Some elements. A row holds the same quantity for each of them; row q of d, c, size and seen belongs to node or power
  * q. Logarithms are of quantities scaled so that the largest sample lies in [1, 2), times h**n. */
@@ -315,6 +318,10 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         b->cap[i] = b->cap[0];
     }
     fetch(b, len, fields);
+    if (!a->fresh) {
+        for (size_t i = 0; i < len; i++)
+            b->s[STATUS][i] = a->status[at ? at[i < have ? i : 0] : first + (i < have ? i : 0)];
+    }
 }
 
 /* --- from samples to coefficients ---------------------------------------------------------------------------------- */
@@ -1097,12 +1104,20 @@ INLINE void analyse(block *b, const call *a, size_t len)
     judge_of(b, a, len);
 }
 
+INLINE void report(const block *b, const call *a, size_t i, size_t element)
+{
+    a->error[element] = b->s[ERROR][i];
+    a->value[element] = b->s[VALUE][i];
+    a->log_h[element] = b->s[K][i];
+    a->status[element] = b->s[STATUS][i];
+}
+
 ONCE void judge_one(const call *a, size_t element)
 {
     block b;
-    load(&b, a, element, NULL, 1, 1, ALL_FIELDS);
-    if (b.s[STATUS][0] != RUNNING)
+    if (!running(a, element))
         return;
+    load(&b, a, element, NULL, 1, 1, ALL_FIELDS);
     begin(&b, a, 1);
     differences_of(&b, a, 1);
     const bool expected = b.s[PREV_FLAGS][0] >= SUSPICIOUS && b.s[PREV_K][0] < INFINITY;
@@ -1116,6 +1131,7 @@ ONCE void judge_one(const call *a, size_t element)
             analyse(&b, a, 1);
     }
     give_up(&b, 0);
+    report(&b, a, 0, element);
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         a->state[element * FIELDS + f] = b.s[f][0];
@@ -1147,6 +1163,7 @@ static void store(const block *b, const call *a, size_t first, const size_t *at,
         if (keep[i] != 0.0) {
             kept[count] = i;
             to[count++] = element * FIELDS;
+            report(b, a, i, element);
         } else {
             judge_one(a, element);
         }
@@ -1157,7 +1174,7 @@ static void store(const block *b, const call *a, size_t first, const size_t *at,
                 a->state[to[i] + f] = b->s[f][kept[i]];
 }
 
-/* Of fresh elements the whole state is written only where another round follows. */
+/* Of fresh elements the state is written only where another round follows. */
 static void store_fresh(block *b, const call *a, size_t first, const size_t *at, size_t have, const double *keep)
 {
     double going[LANES];
@@ -1167,16 +1184,11 @@ static void store_fresh(block *b, const call *a, size_t first, const size_t *at,
         going[i] = (b->s[STATUS][i] == RUNNING) & (keep[i] != 0.0) ? 1.0 : 0.0;
     }
     EACH any |= bits_of(going[i]);
-    for (size_t i = 0; i < have; i++) {
-        const size_t element = at ? at[i] : first + i;
-        double *state = a->state + element * FIELDS;
-        state[ERROR] = b->s[ERROR][i];
-        state[VALUE] = b->s[VALUE][i];
-        state[K] = b->s[K][i];
-        state[STATUS] = keep[i] != 0.0 ? b->s[STATUS][i] : RUNNING;
+    for (size_t i = 0; i < have; i++)
+        report(b, a, i, at ? at[i] : first + i);
+    for (size_t i = 0; i < have; i++)
         if (keep[i] == 0.0)
-            judge_one(a, element);
-    }
+            judge_one(a, at ? at[i] : first + i);
     if (!any)
         return;
     fetch_later(b, ALL_FIELDS & ~b->changed, len);
@@ -1256,34 +1268,36 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, const double *k_least, const double *caps, int side, int level, int fresh,
-                    const ptrdiff_t *which, size_t chosen, double *state, size_t lanes, size_t outputs)
+                    const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
+                    size_t outputs)
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .k_least = k_least,
         .caps = caps, .eps = eps, .side = side, .base = level == 0, .fresh = fresh,
         .level = level,
         .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .which = which, .state = state,
+        .error = results, .value = results + stride, .log_h = results + 2 * stride, .status = results + 3 * stride,
     };
     const size_t all = which ? chosen * outputs : a.count;
     for (size_t first = 0; first < all; first += LANES) {
-        size_t have = all - first < LANES ? all - first : LANES, running = 0, at[LANES];
+        size_t have = all - first < LANES ? all - first : LANES, busy = 0, at[LANES];
         for (size_t i = 0; i < have; i++) {
             at[i] = place(&a, first + i);
-            running += fresh || state[at[i] * FIELDS + STATUS] == RUNNING;
+            busy += running(&a, at[i]);
         }
-        if (running > 3 && (a.fresh || !a.base))
+        if (busy > 3 && (a.fresh || !a.base))
             judge_block(&a, first, which ? at : NULL, have);
-        else if (running > 3)
+        else if (busy > 3)
             judge_compared(&a, first, which ? at : NULL, have);
         else
-            for (size_t i = 0; running && i < have; i++)
+            for (size_t i = 0; busy && i < have; i++)
                 judge_one(&a, at[i]);
     }
 }
 
 #define WANTS(e, field) state[(e) * FIELDS + (field)]
 
-static size_t next_round(const double *state, const double *k_least, double close, double *k, ptrdiff_t *order,
+static size_t next_round(const double *state, const double *status, const double *k_least, double close, double *k, ptrdiff_t *order,
                          ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs)
 {
     enum { KINDS = 16, BITS = 5 };
@@ -1294,10 +1308,9 @@ static size_t next_round(const double *state, const double *k_least, double clos
         const size_t lane = (size_t)order[i], first = lane * outputs;
         size_t best = first;
         for (size_t e = first + 1; e < first + outputs; e++)
-            if (WANTS(e, STATUS) == RUNNING &&
-                (WANTS(best, STATUS) != RUNNING || WANTS(e, WANT_K) < WANTS(best, WANT_K)))
+            if (status[e] == RUNNING && (status[best] != RUNNING || WANTS(e, WANT_K) < WANTS(best, WANT_K)))
                 best = e;
-        if (WANTS(best, STATUS) != RUNNING)
+        if (status[best] != RUNNING)
             continue;
         const double side = WANTS(best, WANT_SIDE), next = WANTS(best, WANT_K);
         const size_t place = side > 0.0 ? 1 : side < 0.0 ? 2 : next - k_least[lane] < close ? 3 : 0;

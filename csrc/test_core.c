@@ -94,7 +94,7 @@ static int check_combine(const fd_kernels *k, uint64_t *state, size_t m, size_t 
 
 /* The step control is compared with the baseline's: tests/test_control.py compares both with the specification. Here
  * it runs on exactly sized arrays, over several rounds, on samples that lead through all of its branches. */
-enum { FIELDS = 27, ERROR = 17, VALUE = 18, K = 19, STATUS = 23, WANT_K = 24, NODES = 5, ROUNDS = 12 };
+enum { FIELDS = 27, WANT_K = 24, RESULTS = 4, STATUS = 3, NODES = 5, ROUNDS = 12 };
 
 /* The first derivative by the points 0, -1, 1, -2, 2, as steps.pack would pack it. */
 static const double table[] = {
@@ -138,18 +138,19 @@ static double sample(size_t kind, double x, uint64_t *noise)
     }
 }
 
-/* What a state says: of elements that are done only the result, and every nan is the same one. */
-static void tidy(double *state, size_t n)
+/* What means something: of elements that are done only the results, and every nan is the same one. */
+static void tidy(double *state, double *results, size_t n)
 {
-    for (size_t i = 0; i < n; i++, state += FIELDS)
-        for (size_t f = 0; f < FIELDS; f++) {
-            int told = state[STATUS] == 0 || f == ERROR || f == VALUE || f == K || f == STATUS;
-            state[f] = !told ? 0 : state[f] == state[f] ? state[f] : 77;
-        }
+    for (size_t i = 0; i < n; i++)
+        for (size_t f = 0; f < FIELDS; f++, state++)
+            *state = results[STATUS * n + i] != 0 ? 0 : *state == *state ? *state : 77;
+    for (size_t i = 0; i < RESULTS * n; i++)
+        results[i] = results[i] == results[i] ? results[i] : 77;
 }
 
 /* Lanes come by kind, each with the smallest step that an output of it wants. */
-static int check_next_round(const fd_kernels *k, const double *state, const double *least, size_t lanes, size_t outputs)
+static int check_next_round(const fd_kernels *k, const double *state, const double *status, const double *least,
+                            size_t lanes, size_t outputs)
 {
     size_t counts[16], left, sum = 0, ok = 1, bytes = lanes ? lanes * sizeof(double) : 1;
     double *next = malloc(bytes), *h = malloc(bytes);
@@ -158,14 +159,14 @@ static int check_next_round(const fd_kernels *k, const double *state, const doub
         abort();
     for (size_t i = 0; i < lanes; i++)
         order[i] = (ptrdiff_t)i;
-    left = k->control->next_round(state, least, 25, next, order, work, h, lanes, counts, outputs);
+    left = k->control->next_round(state, status, least, 25, next, order, work, h, lanes, counts, outputs);
     for (size_t i = 0; i < 16; i++)
         for (size_t end = sum + counts[i]; sum < end; sum++) {
-            const double *s = state + (size_t)order[sum] * outputs * FIELDS;
+            const size_t first = (size_t)order[sum] * outputs;
             double least_wanted = 1e9;
-            for (size_t o = 0; o < outputs; o++)
-                if (s[o * FIELDS + STATUS] == 0 && s[o * FIELDS + WANT_K] < least_wanted)
-                    least_wanted = s[o * FIELDS + WANT_K];
+            for (size_t e = first; e < first + outputs; e++)
+                if (status[e] == 0 && state[e * FIELDS + WANT_K] < least_wanted)
+                    least_wanted = state[e * FIELDS + WANT_K];
             ok &= next[order[sum]] == least_wanted;
         }
     if (!ok || sum != left)
@@ -181,6 +182,7 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
     double *x = fill(random, lanes), *at = fill(random, lanes), *unit = fill(random, lanes), *least = fill(random, lanes);
     double *samples = fill(random, NODES * n), *caps = fill(random, 3 * lanes), *packed = fill(random, sizeof table / 8);
     double *got = fill(random, FIELDS * n), *want = fill(random, FIELDS * n);
+    double *told = fill(random, RESULTS * n), *wanted = fill(random, RESULTS * n);
     ptrdiff_t *all = malloc(lanes ? lanes * sizeof *all : 1), *which = choose ? all : NULL;
     if (!all)
         abort();
@@ -203,26 +205,27 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
         for (int level = 0; level < 2; level++) {
             const int fresh = round == 0 && level == 0;
             k->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, fresh, which, lanes, got,
-                                lanes, outputs);
+                                told, n, lanes, outputs);
             baseline->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, fresh, NULL, 0, want,
-                                       lanes, outputs);
-            tidy(got, n), tidy(want, n);
-            ok = ok && same(k->level, "control", FIELDS * n, got, want);
+                                       wanted, n, lanes, outputs);
+            tidy(got, told, n), tidy(want, wanted, n);
+            ok = ok && same(k->level, "control", FIELDS * n, got, want) &&
+                 same(k->level, "results of control", RESULTS * n, told, wanted);
         }
-        ok = ok && check_next_round(k, got, least, lanes, outputs);
+        ok = ok && check_next_round(k, got, told + STATUS * n, least, lanes, outputs);
         for (size_t i = 0; i < lanes; i++) {
             double next = want[i * outputs * FIELDS + WANT_K];
-            if (want[i * outputs * FIELDS + STATUS] == 0 && next > -1000 && next < 1000)
+            if (wanted[STATUS * n + i * outputs] == 0 && next > -1000 && next < 1000)
                 at[i] = next;
         }
     }
     for (size_t i = 0; i < n && ok; i++) /* the test is of runs that come to an end */
-        if (want[i * FIELDS + STATUS] == 0 && i % outputs == 0) {
+        if (wanted[STATUS * n + i] == 0 && i % outputs == 0) {
             printf("FAIL control at level %s: still running, element %zu of %zu\n", k->level, i, n);
             ok = 0;
         }
     free(x), free(at), free(unit), free(least), free(samples), free(caps), free(packed), free(got), free(want),
-        free(all);
+        free(told), free(wanted), free(all);
     return ok;
 }
 

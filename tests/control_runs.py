@@ -82,10 +82,11 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
     side, level = np.full(lanes, float(scheme.first_side)), np.zeros(lanes)
     state = np.full((lanes, outputs, len(steps.FIELDS)), 7.0)
     state[..., steps.FIELD["status"]] = steps.RUNNING
+    results = np.zeros((len(steps.RESULTS), lanes, outputs))
     fresh = np.ones(lanes, bool)
     status, want_k, want_level, want_side = (steps.FIELD[f] for f in "status want_k want_level want_side".split())
     for _ in range(limit):
-        active = (state[..., status] == steps.RUNNING).any(axis=1)
+        active = (results[3] == steps.RUNNING).any(axis=1)
         if not active.any():
             break
         for s, v, first in sorted(set(zip(side[active], level[active], fresh[active], strict=True))):
@@ -98,28 +99,28 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
             if chosen:
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
-                control(node.table, every, eps, scale, k, k_unit, k_least, caps, int(s), int(v), first, state, lane)
-                part = state[lane]
+                control(node.table, every, eps, scale, k, k_unit, k_least, caps, int(s), int(v), first, state, results, lane)
             else:
-                part = state[lane]
+                part, found = state[lane], np.ascontiguousarray(results[:, lane])
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, k_least, caps)]
-                control(node.table, samples, eps, *bounds, int(s), int(v), first, part)
-                state[lane] = part
+                control(node.table, samples, eps, *bounds, int(s), int(v), first, part, found)
+                state[lane], results[:, lane] = part, found
+            part = state[lane]
+            part[..., status] = results[3, lane]
             needy = np.argmax(part[..., status] == steps.RUNNING, axis=1)
             wants = part[np.arange(lane.size), needy].T
             going = wants[status] == steps.RUNNING
             k[lane[going]] = wants[want_k][going]
             level[lane[going]] = wants[want_level][going]
             side[lane[going]] = wants[want_side][going]
-        yield known(state)
+        yield known(state, results)
 
 
-def known(state):
-    """A copy of the state without what means nothing: of elements that are done only the result does."""
-    kept = [steps.FIELD[name] for name in ("error", "value", "k", "status")]
-    done = state[..., steps.FIELD["status"]] != steps.RUNNING
+def known(state, results):
+    """A copy of the state and the results without what means nothing: of elements that are done only the result does."""
+    done = results[3] != steps.RUNNING
     copy = np.where(done[..., None], 0.0, state)
-    copy[..., kept] = state[..., kept]
+    copy[..., [steps.FIELD[name] for name in steps.RESULTS]] = np.moveaxis(results, 0, -1)
     return copy
 
 

@@ -70,14 +70,16 @@ def test_comparison_sees_one_bit_of_one_sample():
 def test_an_element_is_judged_by_itself_alone(module, key):
     """Whatever else is in the call, and wherever it stands there."""
 
-    def one_by_one(table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state):
+    def one_by_one(table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state, results):
         for lane in range(state.shape[0]):
             for output in range(state.shape[1]):
                 part = state[lane : lane + 1, output : output + 1].copy()
+                found = results[:, lane : lane + 1, output : output + 1].copy()
                 own = [a[..., lane : lane + 1].copy() for a in (scale, k, k_unit, k_least, caps)]
                 sample = samples[:, lane : lane + 1, output : output + 1].copy()
-                module.control(table, sample, eps, *own, side, level, fresh, part)
+                module.control(table, sample, eps, *own, side, level, fresh, part, found)
                 state[lane : lane + 1, output : output + 1] = part
+                results[:, lane : lane + 1, output : output + 1] = found
 
     functions = control_runs.Functions(np.random.default_rng(5), 45, 2)
     caps = np.full((3, 45), 1000.0)
@@ -123,7 +125,7 @@ def test_next_round(module, seed, lanes, outputs):
     """Each lane does what its unfinished output with the smallest step wants; lanes come by kind, and otherwise as they were."""
     rng = np.random.default_rng(seed)
     state = rng.random((lanes, outputs, len(steps.FIELDS)))
-    state[..., steps.FIELD["status"]] = rng.integers(0, 2, (lanes, outputs))
+    status = rng.integers(0, 2, (lanes, outputs)).astype(float)
     state[..., steps.FIELD["want_k"]] = rng.integers(-1060, 1000, (lanes, outputs))
     state[..., steps.FIELD["want_level"]] = rng.integers(0, 3, (lanes, outputs))
     state[..., steps.FIELD["want_side"]] = rng.integers(-1, 2, (lanes, outputs))
@@ -132,13 +134,13 @@ def test_next_round(module, seed, lanes, outputs):
     going = int(rng.integers(0, lanes + 1))
     expected = []
     for before, lane in enumerate(order[:going].tolist()):
-        wants = [o for o in range(outputs) if state[lane, o, steps.FIELD["status"]] == steps.RUNNING]
+        wants = [o for o in range(outputs) if status[lane, o] == steps.RUNNING]
         if wants:
             o = min(wants, key=lambda o: state[lane, o, steps.FIELD["want_k"]])
             step, level, side = (int(state[lane, o, steps.FIELD[f]]) for f in ("want_k", "want_level", "want_side"))
             place = {0: 3 if step - least[lane] < 25 else 0, 1: 1, -1: 2}[side]
             expected.append((4 * place + level, before, lane, step))
-    numbers = module.next_round(state, least, 25.0, going, k, order, work, h)
+    numbers = module.next_round(state, status, least, 25.0, going, k, order, work, h)
     expected.sort()
     assert numbers == [sum(code == e[0] for e in expected) for code in range(16)]
     assert order[: len(expected)].tolist() == [e[2] for e in expected]

@@ -20,7 +20,7 @@ from .config import available_cpus
 from .functions import Function
 from .kernels import backend
 from .stencils import Row, Stencil, rounded
-from .steps import FIELD, Plain, Scheme
+from .steps import Plain, Scheme
 
 TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
 _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
@@ -71,23 +71,22 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     size = max(TILE // outputs, 1)
     if count <= size or not function.divisible:
         size = count
-    value, error, step = np.empty((3, count, outputs))
-    status = np.empty((count, outputs), intp)
+    results = np.empty((len(steps.RESULTS), count, outputs))
     tiles = [slice(at, min(at + size, count)) for at in range(0, count, size)]
     workers = min(function.threads or available_cpus(), len(tiles))
     parts = function.parts(len(tiles)) if workers > 1 else None
 
     def work(i: int) -> None:
         which = tiles[i]
-        found = Estimates(value[which], error[which], step[which], status[which])
         with np.errstate(all="ignore"):  # threads do not inherit it
-            _tile(parts[i] if parts else function, lanes.part(which), which, scheme, found)
+            _tile(parts[i] if parts else function, lanes.part(which), which, scheme, results[:, which])
 
     threads.each(work, len(tiles), workers if parts else 1)
     if parts:
         function.nfev += sum(part.nfev for part in parts)
+    error, value, step, status = results
     np.copyto(error, np.inf, where=np.isnan(value))
-    return _joined(value, error, steps.power_of_two(step), status, function.is_complex)
+    return _joined(value, error, steps.power_of_two(step), status.astype(intp), function.is_complex)
 
 
 def first_steps(lanes: Lanes, scheme: Scheme) -> tuple[NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
@@ -131,8 +130,8 @@ def largest_exponent(room: NDArray[float64], forward: float, backward: float) ->
     return cap
 
 
-def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, found: Estimates) -> None:
-    """Round after round until all lanes are done, into `found`, which holds log2 of the step."""
+def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, results: NDArray[float64]) -> None:
+    """Round after round until all lanes are done, into `results` (4, lanes, outputs)."""
     centre = function.centre(which)
     count, outputs = centre.shape
     scale = lanes.scale
@@ -149,7 +148,7 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, found:
         lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
 
     state = np.empty((count, outputs, len(steps.FIELDS)))
-    value, error, log_step, status = (state[..., FIELD[name]] for name in ("value", "error", "k", "status"))
+    error, value, log_step, status = results
     if lost.any():
         i = np.flatnonzero(lost)
         value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
@@ -171,11 +170,10 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, found:
             _sample(function, which, chosen, nodes.offsets[known:], h[begin:end], samples[known : nodes.size])
             backend.control(
                 nodes.table, samples, function.eps, scale, k, unit, least, caps, 0 if s == steps.CLOSE else s, at, fresh,
-                state, chosen,
+                state, results, chosen,
             )  # fmt: skip
-        counts = backend.next_round(state, least, scheme.close, end, k, order, work, h)
+        counts = backend.next_round(state, status, least, scheme.close, end, k, order, work, h)
         fresh = False
-    found.value[...], found.error[...], found.step[...], found.status[...] = value, error, log_step, status
 
 
 def _sample(

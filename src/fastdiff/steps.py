@@ -34,6 +34,7 @@ FIELDS = (
     "status want_k want_level want_side"
 ).split()
 FIELD = {name: i for i, name in enumerate(FIELDS)}
+RESULTS = ("error", "value", "k", "status")  # what is reported of each, row by row
 
 # Values of "status".
 (

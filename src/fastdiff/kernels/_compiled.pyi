@@ -35,10 +35,12 @@ def control(
     level: int,
     fresh: bool,
     state: NDArray[float64],
+    results: NDArray[float64],
     which: NDArray[intp] | None = None,
 ) -> None: ...
 def next_round(
     state: NDArray[float64],
+    status: NDArray[float64],
     k_least: NDArray[float64],
     close: float,
     going: int,

@@ -35,10 +35,11 @@ cdef extern from "fastdiff.h" nogil:
     ctypedef struct fd_control_kernels:
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
-                        int fresh, const ptrdiff_t *which, size_t chosen, double *state, size_t lanes,
-                        size_t outputs) noexcept nogil
-        size_t (*next_round)(const double *state, const double *k_least, double close, double *k, ptrdiff_t *order,
-                             ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs) noexcept nogil
+                        int fresh, const ptrdiff_t *which, size_t chosen, double *state, double *results,
+                        size_t stride, size_t lanes, size_t outputs) noexcept nogil
+        size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k,
+                             ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts,
+                             size_t outputs) noexcept nogil
     ctypedef void (*fd_loop_function)(char **, const intptr_t *, const intptr_t *, void *) noexcept nogil
     ctypedef struct fd_loop:
         fd_loop_function function
@@ -185,6 +186,7 @@ def control(
     int level,
     bint fresh,
     cnp.ndarray state not None,
+    cnp.ndarray results not None,
     cnp.ndarray which=None,
 ):
     cdef const double *ptable = <const double *> cnp.PyArray_DATA(table)
@@ -195,6 +197,8 @@ def control(
     cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
     cdef const double *pcaps = <const double *> cnp.PyArray_DATA(caps)
     cdef double *pstate = <double *> cnp.PyArray_DATA(state)
+    cdef double *presults = <double *> cnp.PyArray_DATA(results)
+    cdef size_t stride = cnp.PyArray_STRIDE(results, 0) // sizeof(double)
     cdef size_t lanes = cnp.PyArray_DIM(state, 0)
     cdef size_t outputs = cnp.PyArray_DIM(state, 1)
     cdef const ptrdiff_t *pwhich = NULL
@@ -206,11 +210,12 @@ def control(
             return
     with nogil:
         K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, fresh, pwhich,
-                          chosen, pstate, lanes, outputs)
+                          chosen, pstate, presults, stride, lanes, outputs)
 
 
 def next_round(
     cnp.ndarray state not None,
+    cnp.ndarray status not None,
     cnp.ndarray k_least not None,
     double close,
     size_t going,
@@ -221,6 +226,7 @@ def next_round(
 ):
     """How many lanes there are of each kind; see csrc/fastdiff.h."""
     cdef const double *pstate = <const double *> cnp.PyArray_DATA(state)
+    cdef const double *pstatus = <const double *> cnp.PyArray_DATA(status)
     cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
     cdef ptrdiff_t *porder = <ptrdiff_t *> cnp.PyArray_DATA(order)
@@ -229,7 +235,7 @@ def next_round(
     cdef size_t outputs = cnp.PyArray_DIM(state, 1)
     cdef size_t counts[16]
     with nogil:
-        K.control.next_round(pstate, pk_least, close, pk, porder, pwork, ph, going, counts, outputs)
+        K.control.next_round(pstate, pstatus, pk_least, close, pk, porder, pwork, ph, going, counts, outputs)
     return [counts[i] for i in range(16)]
 
 
@@ -304,12 +310,13 @@ cdef enum:
     SMALLEST = -1060
     LARGEST = 1000
 
-# fields of the state; see fastdiff.steps
+# rows of the results, and fields of the state; see fastdiff.steps
 cdef enum:
-    ERROR_ = 17
-    VALUE_ = 18
-    K_ = 19
-    STATUS_ = 23
+    ERROR_ = 0
+    VALUE_ = 1
+    K_ = 2
+    STATUS_ = 3
+    RESULTS = 4
     WANT_K = 24
     WANT_LEVEL = 25
     WANT_SIDE = 26
@@ -341,20 +348,20 @@ cdef class Follower:
     def scalar(self, f, tuple args, double x):
         """(value, error, log2 h, status, nfev), or f(x) as a Value where that is not a float; None where x is not finite, or
         too large."""
-        cdef double state[FIELDS]
+        cdef double result[RESULTS]
         cdef int nfev
         if not moderate(&x, 1):
             return None
         first = call(f, scalar_of(x), args)
         if not PyFloat_Check(first):
             return Value(first)
-        nfev = 1 + self.follow(f, args, None, 0, x, PyFloat_AS_DOUBLE(first), state)
-        return scalar_of(state[VALUE_]), scalar_of(state[ERROR_]), state[K_], <int> state[STATUS_], nfev
+        nfev = 1 + self.follow(f, args, None, 0, x, PyFloat_AS_DOUBLE(first), result)
+        return scalar_of(result[VALUE_]), scalar_of(result[ERROR_]), result[K_], <int> result[STATUS_], nfev
 
     def points(self, f, tuple args, cnp.ndarray x, cnp.ndarray out):
         """nfev, with value, error, log2 h and status of each coordinate of the points x (b, d) in out (4, b * d); f(x[0]) as
         a Value where that is not a float, -nfev - 1 where a later one is not; None where x is not finite, or too large."""
-        cdef double state[FIELDS]
+        cdef double result[RESULTS]
         cdef const double *px = <const double *> cnp.PyArray_DATA(x)
         cdef double *po = <double *> cnp.PyArray_DATA(out)
         cdef Py_ssize_t i, row, b = cnp.PyArray_DIM(x, 0), d = cnp.PyArray_DIM(x, 1), size = b * d
@@ -371,13 +378,14 @@ cdef class Follower:
             nfev += 1
             centre = PyFloat_AS_DOUBLE(first)
             for i in range(row * d, row * d + d):
-                nfev += self.follow(f, args, point, i - row * d, px[i], centre, state)
-                po[i], po[size + i] = state[VALUE_], state[ERROR_]
-                po[2 * size + i], po[3 * size + i] = state[K_], state[STATUS_]
+                nfev += self.follow(f, args, point, i - row * d, px[i], centre, result)
+                po[i], po[size + i] = result[VALUE_], result[ERROR_]
+                po[2 * size + i], po[3 * size + i] = result[K_], result[STATUS_]
         return nfev
 
-    cdef int follow(self, f, tuple args, cnp.ndarray point, Py_ssize_t i, double x, double centre, double *state) except -1:
+    cdef int follow(self, f, tuple args, cnp.ndarray point, Py_ssize_t i, double x, double centre, double *result) except -1:
         cdef double samples[MAX_NODES]
+        cdef double state[FIELDS]
         cdef double caps[3]
         cdef double scale = fabs(x), k, unit = self.unit, least = SMALLEST, h
         cdef int exponent = 0, side = self.first_side, level = 0, j, known, size, at, nfev = 0
@@ -387,9 +395,9 @@ cdef class Follower:
             frexp(scale, &exponent)
             least = max(exponent - 50.0, <double> SMALLEST)
         if not isfinite(centre):
-            state[STATUS_], state[VALUE_], state[ERROR_], state[K_] = 2, NAN, INFINITY, 0
+            result[STATUS_], result[VALUE_], result[ERROR_], result[K_] = 2, NAN, INFINITY, 0
             return 0
-        state[STATUS_] = 0
+        result[STATUS_] = 0
         if scale > 0:
             frexp(scale * 0.7071067811865476, &exponent)
         k = max(exponent, -1022) + unit
@@ -398,7 +406,7 @@ cdef class Follower:
             k -= self.closer
         k = max(k, least)
         samples[0] = centre
-        while state[STATUS_] == 0:
+        while result[STATUS_] == 0:
             at = 3 if side == 0 and k - least < self.close else side + 1
             size = self.sizes[at][level]
             known = self.sizes[at][level - 1] if level else 1
@@ -407,7 +415,7 @@ cdef class Follower:
                 samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1
             K.control.control(self.tables[at][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
-                              caps, side, level, fresh, NULL, 0, state, 1, 1)
+                              caps, side, level, fresh, NULL, 0, state, result, 1, 1, 1)
             fresh = False
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev

@@ -224,6 +224,7 @@ def control(
     level: int,
     fresh: bool,
     state: NDArray[float64],
+    results: NDArray[float64],
     which: NDArray[intp] | None = None,
 ) -> None:
     """Judges samples (nodes, lanes, outputs) taken at steps 2**k and updates the state of every running element of the
@@ -231,11 +232,11 @@ def control(
 
     Afterwards an element is done (status), or says which step, level and side it wants next. Per lane: `scale` the size
     of x along it, `k_unit` log2 of the step where the scale of x is one, `k_least` and `caps[side]` the bounds of k.
-    `fresh`: no round has judged these elements; all of them run, nothing of their state is read, and of those that end
-    only error, value, k and status mean anything.
+    `fresh`: no round has judged these elements; all of them run, and nothing of their state is read. Error bar, value, k
+    and status also go into `results` (4, lanes, outputs); the state of what is done means nothing.
     """
     lanes = np.arange(len(state)) if which is None else which
-    row, output = np.nonzero(fresh | (state[lanes, :, _STATUS] == _RUNNING))
+    row, output = np.nonzero(fresh | (results[3, lanes] == _RUNNING))
     lane = lanes[row]
     if lane.size:
         t = _Table(table)
@@ -247,6 +248,7 @@ def control(
             )  # fmt: skip
             _give_up(s)
         state[lane, output] = s.T
+        results[:, lane, output] = s[[_ERROR, _VALUE, _K, _STATUS]]
 
 
 def _initial(cap: NDArray[float64]) -> NDArray[float64]:
@@ -260,6 +262,7 @@ def _initial(cap: NDArray[float64]) -> NDArray[float64]:
 
 def next_round(
     state: NDArray[float64],
+    status: NDArray[float64],
     k_least: NDArray[float64],
     close: float,
     going: int,
@@ -276,7 +279,7 @@ def next_round(
     log2 of their steps into `k` by lane, their steps into `h` in that order. Returns how many there are of each kind.
     """
     active = order[:going]
-    running = state[active, :, _STATUS] == _RUNNING
+    running = status[active] == _RUNNING
     on = running.any(axis=1)
     active, running = active[on], running[on]
     want = np.where(running, state[active, :, _WANT_K], np.inf)
