@@ -1264,6 +1264,155 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
         store(&b, a, first, at, have, keep);
 }
 
+/* --- the first round of a first derivative ---------------------------------------------------------------------------- */
+
+/* Most elements end in their first round. This accepts those of them that are plain, by the rules above, with six samples
+ * on both sides of x and all that is known of an element in registers. The rest are left to the rules above. */
+enum { FEW = 5 };
+
+/* out = w[0] * d[1] + w[1] * d[2] + ..., as `weigh` adds it */
+INLINE double weighed(const double *w, const double *d)
+{
+    return w[0] * d[1] + w[1] * d[2] + w[2] * d[3] + w[3] * d[4] + w[4] * d[5];
+}
+
+INLINE bool has_first_look(const call *a)
+{
+    const level_table *t = &a->t;
+    return a->fresh && a->base && !a->which && a->outputs == 1 && t->n == 1 && t->last == FEW && t->fallback &&
+           t->offsets[0] * t->offsets[1] < 0.0 && t->power > (double)FEW;
+}
+
+/* Elements first to first + LANES. What is not accepted is left running. */
+static void first_look(const call *a, size_t first)
+{
+    enum { len = LANES };
+    const level_table t = a->t;
+    const double eps = a->eps, tolerance = tolerance_of(a), inverse = 1.0 / t.power;
+    const double *const cap = a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes + first;
+    const double *const samples = a->samples + first, *const scale = a->scale + first, *const at = a->k + first;
+    const size_t count = a->count;
+    double weights[(FEW + 2) * FEW], norms[FEW + 1], contamination[FEW + 1];
+    memcpy(weights, t.taylor, FEW * FEW * sizeof(double));
+    memcpy(weights + FEW * FEW, t.row, FEW * sizeof(double));
+    memcpy(weights + (FEW + 1) * FEW, t.fallback, FEW * sizeof(double));
+    for (size_t q = 1; q <= FEW; q++) {
+        norms[q] = t.norms[q - 1];
+        contamination[q] = t.contamination[q - 1];
+    }
+    double values[LANES], errors[LANES], statuses[LANES];
+    EACH {
+        double d[FEW + 1], size[FEW + 1], seen[FEW + 1], stands[FEW + 1];
+        const double k = at[i];
+
+        double largest = fabs(samples[i]);
+        bool fine = largest <= DBL_MAX, still = true;
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++) {
+            d[q] = samples[q * count + i];
+            fine &= fabs(d[q]) <= DBL_MAX;
+            largest = larger(fabs(d[q]), largest);
+        }
+        const double exponent = limited(exponent_field(largest) - (0x1p52 + 1023.0), 1000.0), factor = power(-exponent);
+        const double roundoff = larger(eps * (largest * factor), power(larger(-1074.0 - exponent, -1022.0)));
+        const double unscale = exponent - k, centre = samples[i] * factor, lu = log2_of(roundoff);
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++) {
+            d[q] = d[q] * factor - centre;
+            still &= d[q] == 0.0;
+        }
+
+        double highest = 0.0, last = 0.0;
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++) {
+            last = weighed(weights + (q - 1) * FEW, d);
+            const double noise = lu + norms[q];
+            size[q] = log2_of(last);
+            seen[q] = larger(size[q], noise);
+            stands[q] = size[q] > noise + 2.0 ? size[q] : -INFINITY;
+            highest = size[q] > noise + 2.0 ? (double)q : highest;
+        }
+        double total = weighed(weights + FEW * FEW, d);
+        const double spare = weighed(weights + (FEW + 1) * FEW, d);
+        total = t.fallback_missed * fabs(last) <= roundoff ? spare : total;
+
+        double decay = NONE, before_top = NONE, top = size[1], fall = 0.0;
+        UNROLLED
+        for (size_t q = 2; q <= FEW; q++) {
+            double best = INFINITY;
+            UNROLLED
+            for (size_t j = 2; j < q; j++)
+                best = smaller((size[q] - stands[j]) * (1.0 / (double)(q - j)), best);
+            const double own = 1.0 / (double)(q - 1);
+            const double edge = q < FEW ? lu + norms[q < FEW ? q + 1 : q] - size[q] : INFINITY;
+            const double alone = q > 2 ? (size[q] - size[1]) * own : edge;
+            const double beyond = smaller(best < INFINITY ? best : alone, edge);
+            const bool stood = stands[q] > -INFINITY;
+            top = stood ? size[q] : top;
+            fall = stood ? beyond : fall;
+            if (q < 3)
+                continue;
+            best = smaller((size[q] - stands[1]) * own, best);
+            before_top = decay;
+            decay = stood & (best < INFINITY) ? larger(decay, best) : decay;
+        }
+
+        const double slope = smaller(larger(decay, -26.0), 2.0), rounding = lu + t.norm;
+        double truncation = t.missed + (larger(seen[FEW], seen[FEW - 1] + slope) + slope), most = INFINITY;
+        UNROLLED
+        for (size_t q = 2; q <= FEW; q++)
+            truncation = larger(truncation, contamination[q] + seen[q]);
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++)
+            most = smaller((1.0 - stands[q]) * (1.0 / (double)q), most);
+        const double predicted = larger(size[FEW - 1] + before_top, size[FEW - 2] + 2.0 * before_top);
+        double doubt = size[FEW] - norms[FEW] + t.norm;
+        doubt = size[FEW] > predicted + 2.0 ? doubt + 3.0 : doubt;
+
+        const double last_height = size[FEW] - norms[FEW] - lu;
+        const double plateau = larger(last_height, size[FEW - 1] - norms[FEW - 1] - lu);
+        const bool bad = decay > t.no_decay;
+        const bool flat = (last_height > 4.0) & (size[1] - norms[1] - lu - plateau > 3.0) &
+                          (last_height - (size[FEW - 2] - norms[FEW - 2] - lu) > -4.0);
+
+        const double vague = doubt - rounding - VAGUE + tolerance;
+        double excess = truncation - rounding;
+        excess = (stands[FEW] > -INFINITY) | (stands[FEW - 1] > -INFINITY) ? excess : smaller(excess, 0.0);
+        excess = doubt > rounding + VAGUE ? larger(excess, vague) : excess;
+
+        const double value = total * power(unscale), ulp = exp2_of(rounding + unscale, true);
+        const double doubtful = doubt < FAINT ? 0.0 : exp2_of(larger(doubt, FAINT) + unscale, true);
+        const double condition = smaller(1e12, scale[i] * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
+        double error = SAFETY * ulp;
+        error = error + SAFETY * ulp * (condition > 1.0 ? sqrt(condition) : 0.0);
+        error = error + SAFETY_TRUNCATION * exp2_of(truncation + unscale, true);
+        error = error + SAFETY * doubtful;
+
+        const double reached = top + (t.power - highest) * larger(fall, -40.0);
+        const double told = highest > 1.0 ? (rounding - (t.aim + reached)) * inverse : 0.0;
+        const bool two = (stands[2] > -INFINITY) & (size[2] > size[1]);
+        const double strength = larger((two ? size[2] : size[1]) - lu, 0.0), start_at = two ? 2.0 : 1.0;
+        const double steps = larger(highest + 1.0 - start_at, 1.0);
+        double hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) * inverse;
+        hopeful = highest < t.power ? hopeful : 0.0;
+        hopeful = highest < start_at ? 8.0 : hopeful;
+        hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
+        const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
+        const bool grow = (growth >= GAIN) & (cap[i] + 1.0 - k >= GAIN) & !(rounding - log2_of(total) <= t.exact);
+
+        const bool near = (fabs(unscale) < 600.0) & (fabs(truncation) < 100.0) & (fabs(rounding) < 100.0) &
+                          ((fabs(doubt) < 100.0) | (doubt < FAINT));
+        const bool accepted = fine & !still & !flat & !bad & (excess <= tolerance) & !grow & near;
+        values[i] = value;
+        errors[i] = error;
+        statuses[i] = accepted ? CONVERGED : RUNNING;
+    }
+    memcpy(a->value + first, values, sizeof values);
+    memcpy(a->error + first, errors, sizeof errors);
+    memcpy(a->status + first, statuses, sizeof statuses);
+    memcpy(a->log_h + first, at, sizeof values);
+}
+
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
@@ -1279,7 +1428,23 @@ static void control(const double *table, const double *samples, double eps, cons
         .error = results, .value = results + stride, .log_h = results + 2 * stride, .status = results + 3 * stride,
     };
     const size_t all = which ? chosen * outputs : a.count;
-    for (size_t first = 0; first < all; first += LANES) {
+    size_t left[2 * LANES], waiting = 0, first = 0;
+    if (has_first_look(&a)) {
+        for (; first + LANES <= all; first += LANES) {
+            first_look(&a, first);
+            for (size_t i = first; i < first + LANES; i++) {
+                left[waiting] = i;
+                waiting += a.status[i] == RUNNING;
+            }
+            if (waiting >= LANES) {
+                waiting -= LANES;
+                judge_block(&a, 0, left + waiting, LANES);
+            }
+        }
+        if (waiting)
+            judge_block(&a, 0, left, waiting);
+    }
+    for (; first < all; first += LANES) {
         size_t have = all - first < LANES ? all - first : LANES, busy = 0, at[LANES];
         for (size_t i = 0; i < have; i++) {
             at[i] = place(&a, first + i);
