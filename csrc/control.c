@@ -56,6 +56,8 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define VAGUE 9.0
 #define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
+#define SMALLEST (-1060.0) /* log2 of steps: see steps.py */
+#define LARGEST 1000.0
 
 /* --- arithmetic without branches or libm -------------------------------------------------------------------------- */
 
@@ -1201,7 +1203,7 @@ static void store_fresh(block *b, const call *a, size_t first, const size_t *at,
         }
 }
 
-/* Elements of which some may have a round to compare with, or noise that is known. */
+/* Elements of later rounds: some may have a round to compare with, or noise that is known. */
 static void judge_compared(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
@@ -1222,46 +1224,25 @@ static void judge_compared(const call *a, size_t first, const size_t *at, size_t
     store(&b, a, first, at, have, keep);
 }
 
-/* Elements of a first round, or of a level that follows one: there is nothing to compare them with, or it was done. */
+/* Elements of a first round: there is nothing to compare them with. */
 static void judge_block(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
     block b;
     double keep[LANES];
-    uint64_t compared = 0;
     load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ZEROS) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
                                       BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
-    EACH {
-        bool plain = b.s[SIGMA][i] == 0.0;
-        b.work[i] = (b.s[STATUS][i] == RUNNING) & !plain ? 1.0 : 0.0;
-        keep[i] = plain & (b.s[STATUS][i] == RUNNING) & (b.s[ZEROS][i] == 0.0) ? 1.0 : 0.0;
-    }
-    EACH compared |= bits_of(b.work[i]);
-    if (compared) {
-        judge_compared(a, first, at, have);
-        return;
-    }
+    EACH keep[i] = 1.0;
     b.changed = 0;
     begin(&b, a, len);
     differences(&b, a, len);
     coefficients(&b, &a->t, len);
     memcpy(b.unit, b.roundoff, sizeof b.unit);
     spectrum(&b, &a->t, len);
-    plateau(&b, &a->t, a->base, len);
-    if (!a->base) {
-        uint64_t flat = 0;
-        EACH flat |= bits_of(b.flat[i] * (1.0 - b.wild[i]));
-        if (flat) {
-            judge_compared(a, first, at, have);
-            return;
-        }
-    }
+    plateau(&b, &a->t, true, len);
     judge(&b, a, len, true);
     odd_ones(&b, keep, len);
-    if (a->fresh)
-        store_fresh(&b, a, first, at, have, keep);
-    else
-        store(&b, a, first, at, have, keep);
+    store_fresh(&b, a, first, at, have, keep);
 }
 
 /* --- the first round of a first derivative ---------------------------------------------------------------------------- */
@@ -1415,6 +1396,22 @@ static void first_look(const call *a, size_t first)
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
+static void start(const double *scale, const double *k_unit, double unit, double *k, double *k_least, size_t lanes)
+{
+    for (size_t i = 0; i < lanes; i++) {
+        const double size = scale[i], rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
+        const double first = smaller(larger(rounded + unit, SMALLEST), LARGEST);
+        k[i] = size == 0.0 ? k_unit[i] : first;
+        k_least[i] = larger(exponent_field(size) - (0x1p52 + 1022.0) - 50.0, SMALLEST);
+    }
+}
+
+static void powers(const double *k, double *h, size_t lanes)
+{
+    for (size_t i = 0; i < lanes; i++)
+        h[i] = k[i] >= -1022.0 ? power(k[i]) : power(k[i] + 100.0) * 0x1p-100;
+}
+
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, const double *k_least, const double *caps, int side, int level, int fresh,
                     const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
@@ -1450,7 +1447,7 @@ static void control(const double *table, const double *samples, double eps, cons
             at[i] = place(&a, first + i);
             busy += running(&a, at[i]);
         }
-        if (busy > 3 && (a.fresh || !a.base))
+        if (busy > 3 && a.fresh)
             judge_block(&a, first, which ? at : NULL, have);
         else if (busy > 3)
             judge_compared(&a, first, which ? at : NULL, have);
@@ -1491,12 +1488,15 @@ static size_t next_round(const double *state, const double *status, const double
     for (size_t i = 0; i < left; i++) {
         const size_t lane = (size_t)work[i] >> BITS, to = ends[work[i] & ((1 << BITS) - 1)]++;
         order[to] = (ptrdiff_t)lane;
-        h[to] = k[lane] >= -1022.0 ? power(k[lane]) : power(k[lane] + 100.0) * 0x1p-100;
+        h[to] = k[lane];
     }
+    powers(h, h, left);
     return left;
 }
 
 const fd_control_kernels FD_NAME(fd_control) = {
+    .start = start,
+    .powers = powers,
     .control = control,
     .next_round = next_round,
 };

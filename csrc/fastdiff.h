@@ -31,6 +31,13 @@ typedef struct {
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
  * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts. */
 typedef struct {
+    /* log2 of the first step of every lane and of its least one; `unit` is log2 of the step where the scale of x is one.
+     * Where it is 0 the first step is k_unit. */
+    void (*start)(const double *scale, const double *k_unit, double unit, double *k, double *k_least, size_t lanes);
+
+    /* h = 2**k, for whole k in [-1060, 1023]; they may be the same array. */
+    void (*powers)(const double *k, double *h, size_t lanes);
+
     /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state (27 fields for each element; see
      * FIELDS in src/fastdiff/steps.py) of every running element of the `chosen` lanes at `which`, or with `which` NULL of
      * all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its

@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 
 from fastdiff import steps
+from fastdiff.kernels import _numpy
 
 KINDS = (
     "exp", "sin", "cubic", "root", "log", "pole", "kink", "jump", "power", "constant", "zero", "even", "rounded",
@@ -77,8 +78,9 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
     lanes, outputs = functions.kind.shape
     scale = np.abs(functions.x)
     k_unit = np.full(lanes, float(scheme.unit))
-    k_least = steps.least_exponent(scale)
-    k = np.minimum(steps.first_exponent(scale, scheme.unit), caps[scheme.first_side])
+    k, k_least = np.empty((2, lanes))
+    _numpy.start(scale, k_unit, scheme.unit, k, k_least)
+    k = np.minimum(k, caps[scheme.first_side])
     side, level = np.full(lanes, float(scheme.first_side)), np.zeros(lanes)
     state = np.full((lanes, outputs, len(steps.FIELDS)), 7.0)
     state[..., steps.FIELD["status"]] = steps.RUNNING

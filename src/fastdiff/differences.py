@@ -86,23 +86,29 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
         function.nfev += sum(part.nfev for part in parts)
     error, value, step, status = results
     np.copyto(error, np.inf, where=np.isnan(value))
-    return _joined(value, error, steps.power_of_two(step), status.astype(intp), function.is_complex)
+    backend.powers(step, step)
+    return _joined(value, error, step, status.astype(intp), function.is_complex)
 
 
-def first_steps(lanes: Lanes, scheme: Scheme) -> tuple[NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
-    """log2 of the first step, the side, and log2 of the largest steps by side, of every lane."""
-    k = steps.first_exponent(lanes.scale, scheme.unit)
-    if not lanes.scale.all():
-        k = np.where(lanes.scale == 0, steps.first_exponent(np.asarray(lanes.unit), scheme.unit), k)
+def first_steps(
+    lanes: Lanes, scheme: Scheme
+) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
+    """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by
+    side, of every lane."""
+    k, least, unit, nothing = np.empty((4, lanes.count))
+    nothing[...] = 0.0
+    one = np.broadcast_to(np.asarray(lanes.unit, float64), (lanes.count,)).copy()
+    backend.start(one, nothing, scheme.unit, unit, least)
+    backend.start(lanes.scale, unit, scheme.unit, k, least)
     if lanes.room is None:
-        return k, scheme.first_side, _unlimited(lanes.count)
+        return k, least, unit, scheme.first_side, _unlimited(lanes.count)
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
     caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
         better = np.where(caps[1] >= caps[2], 1, -1)
         cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
         side = np.where(cramped, better, side)
-    return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), side, caps
+    return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), least, unit, side, caps
 
 
 @lru_cache(maxsize=2)
@@ -135,9 +141,7 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, result
     centre = function.centre(which)
     count, outputs = centre.shape
     scale = lanes.scale
-    k, side, caps = first_steps(lanes, scheme)
-    unit = np.broadcast_to(steps.first_exponent(np.asarray(lanes.unit), scheme.unit), (count,)).copy()
-    least = steps.least_exponent(scale)
+    k, least, unit, side, caps = first_steps(lanes, scheme)
     if not scale.all():
         k = np.where((scale == 0) & (centre == 0).all(axis=1), k - scheme.closer_at_root, k)
     k = np.maximum(k, least)
@@ -156,7 +160,7 @@ def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, result
     samples[0] = centre
     order, counts = _first_round(lost, side, k - least < scheme.close)
     work, h, fresh = np.empty(count, intp), np.empty(count), True
-    h[: len(order)] = steps.power_of_two(k[order])
+    backend.powers(k[order], h[: len(order)])
     while any(counts):
         end = 0
         for code, number in enumerate(counts):
@@ -338,7 +342,9 @@ def _side_that_fits(
         assert lanes.room is not None  # else every step fits
         caps = np.stack([largest_exponent(lanes.room, *_reach(plain.stencils[s][0])) for s in (1, -1)])
         cap = caps.max(axis=0)
-        blocked = left & (cap < steps.least_exponent(lanes.scale))
+        first, least = np.empty((2, lanes.count))
+        backend.start(lanes.scale, cap, 0, first, least)
+        blocked = left & (cap < least)
         side = np.where(left, np.where(caps[0] >= caps[1], 1, -1), side)
         h = np.where(blocked, 1.0, np.where(left, np.exp2(np.maximum(cap, steps.SMALLEST)), h))
     return side, h, blocked

@@ -298,35 +298,6 @@ def pack(
     return np.array(header + [v for array in arrays for v in array], dtype=float64)
 
 
-def _exponent(x: NDArray[float64]) -> NDArray[float64]:
-    """What frexp gives for x >= 0, but -1022 for all that is smaller, and 1025 for what is not finite."""
-    exponent: NDArray[float64] = ((x.view(np.int64) >> 52) - 1022).astype(float64)
-    return exponent
-
-
-def first_exponent(scale: NDArray[float64], unit: int) -> NDArray[float64]:
-    """log2 of the first step for lanes whose point has the given scale (the size of x along the lane; 0 counts as 1)."""
-    exponent = _exponent(scale * 0.7071067811865476)  # rounded to the nearest
-    if not scale.all():
-        exponent = np.where(scale == 0, 0.0, exponent)
-    limited: NDArray[float64] = np.minimum(np.maximum(exponent + unit, SMALLEST), LARGEST)
-    return limited
-
-
-def power_of_two(exponent: NDArray[float64]) -> NDArray[float64]:
-    """2.0**exponent for whole exponents not below SMALLEST."""
-    if exponent.size and exponent.min() >= -1022.0:
-        powers: NDArray[float64] = ((exponent.astype(np.int64) + 1023) << 52).view(float64)
-        return powers
-    return np.ldexp(1.0, exponent.astype(np.int32))
-
-
-def least_exponent(scale: NDArray[float64]) -> NDArray[float64]:
-    """log2 of the least step that leaves a few bits of difference between x and its neighbours."""
-    limited: NDArray[float64] = np.maximum(_exponent(scale) - 50.0, SMALLEST)
-    return limited
-
-
 def thumb_exponent(scale: NDArray[float64], n: int, order: int) -> NDArray[float64]:
     """log2 of the rule-of-thumb step: eps**(1/(n + order)) times the scale of x, at least that of 1."""
     exponent = np.frexp(np.maximum(scale, 1.0))[1] - 1.0

@@ -22,6 +22,14 @@ def combine(
     n: int,
     out: NDArray[float64],
 ) -> None: ...
+def start(
+    scale: NDArray[float64],
+    k_unit: NDArray[float64],
+    unit: float,
+    k: NDArray[float64],
+    k_least: NDArray[float64],
+) -> None: ...
+def powers(k: NDArray[float64], h: NDArray[float64]) -> None: ...
 def control(
     table: NDArray[float64],
     samples: NDArray[float64],

@@ -33,6 +33,9 @@ cdef extern from "fastdiff.h" nogil:
         void (*combine)(const double *samples, const double *weights, size_t m, double denominator, const double *h,
                         int order, double *out, size_t n) noexcept nogil
     ctypedef struct fd_control_kernels:
+        void (*start)(const double *scale, const double *k_unit, double unit, double *k, double *k_least,
+                      size_t lanes) noexcept nogil
+        void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
                         int fresh, const ptrdiff_t *which, size_t chosen, double *state, double *results,
@@ -173,6 +176,30 @@ def combine(
         K.stencil.combine(psamples, pweights, m, denominator, ph, n, pout, size)
 
 
+def start(
+    cnp.ndarray scale not None,
+    cnp.ndarray k_unit not None,
+    double unit,
+    cnp.ndarray k not None,
+    cnp.ndarray k_least not None,
+):
+    cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
+    cdef const double *pk_unit = <const double *> cnp.PyArray_DATA(k_unit)
+    cdef double *pk = <double *> cnp.PyArray_DATA(k)
+    cdef double *pk_least = <double *> cnp.PyArray_DATA(k_least)
+    cdef size_t lanes = cnp.PyArray_SIZE(scale)
+    with nogil:
+        K.control.start(pscale, pk_unit, unit, pk, pk_least, lanes)
+
+
+def powers(cnp.ndarray k not None, cnp.ndarray h not None):
+    cdef const double *pk = <const double *> cnp.PyArray_DATA(k)
+    cdef double *ph = <double *> cnp.PyArray_DATA(h)
+    cdef size_t size = cnp.PyArray_SIZE(k)
+    with nogil:
+        K.control.powers(pk, ph, size)
+
+
 def control(
     cnp.ndarray table not None,
     cnp.ndarray samples not None,
@@ -307,7 +334,6 @@ cdef enum:
     FIELDS = 27
     MOST_LEVELS = 3
     MAX_NODES = 40
-    SMALLEST = -1060
     LARGEST = 1000
 
 # rows of the results, and fields of the state; see fastdiff.steps
@@ -387,21 +413,15 @@ cdef class Follower:
         cdef double samples[MAX_NODES]
         cdef double state[FIELDS]
         cdef double caps[3]
-        cdef double scale = fabs(x), k, unit = self.unit, least = SMALLEST, h
-        cdef int exponent = 0, side = self.first_side, level = 0, j, known, size, at, nfev = 0
+        cdef double scale = fabs(x), k, unit = self.unit, least, h
+        cdef int side = self.first_side, level = 0, j, known, size, at, nfev = 0
         cdef bint fresh = True
         caps[0] = caps[1] = caps[2] = LARGEST
-        if scale > 0:
-            frexp(scale, &exponent)
-            least = max(exponent - 50.0, <double> SMALLEST)
         if not isfinite(centre):
             result[STATUS_], result[VALUE_], result[ERROR_], result[K_] = 2, NAN, INFINITY, 0
             return 0
         result[STATUS_] = 0
-        if scale > 0:
-            frexp(scale * 0.7071067811865476, &exponent)
-        k = max(exponent, -1022) + unit
-        k = min(max(k, <double> SMALLEST), <double> LARGEST)
+        K.control.start(&scale, &unit, unit, &k, &least, 1)
         if scale == 0 and centre == 0:
             k -= self.closer
         k = max(k, least)
@@ -410,7 +430,7 @@ cdef class Follower:
             at = 3 if side == 0 and k - least < self.close else side + 1
             size = self.sizes[at][level]
             known = self.sizes[at][level - 1] if level else 1
-            h = ldexp(1.0, <int> k)
+            K.control.powers(&k, &h, 1)
             for j in range(known, size):
                 samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1

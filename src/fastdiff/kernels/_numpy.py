@@ -53,6 +53,7 @@ _STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE, _FIELDS = range(23, 28)
 _RUNNING, _CONVERGED, _NOT_FINITE_HERE, _NOT_FINITE, _NOT_SMOOTH, _STALLED, _EXHAUSTED = range(7)
 _BAD, _SUSPICIOUS = 1.0, 2.0
 
+_SMALLEST, _LARGEST = -1060.0, 1000.0  # log2 of steps
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
 _EARLY = 1.0  # the same where other levels follow
@@ -211,6 +212,32 @@ class _Spectrum:
         return flat
 
 
+def start(
+    scale: NDArray[float64],
+    k_unit: NDArray[float64],
+    unit: float,
+    k: NDArray[float64],
+    k_least: NDArray[float64],
+) -> None:
+    """log2 of the first and of the least step of lanes whose points have these scales (sizes of x along the lane): that of a
+    step which suits functions whose scale is |x|, and one that leaves a few bits of difference between x and its
+    neighbours. `unit` is log2 of the first step where the scale is one; where it is unknown, zero, `k_unit` counts."""
+    rounded = _exponent(scale * 0.7071067811865476)
+    k[...] = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + unit, _SMALLEST), _LARGEST))
+    np.maximum(_exponent(scale) - 50.0, _SMALLEST, out=k_least)
+
+
+def powers(k: NDArray[float64], h: NDArray[float64]) -> None:
+    """h = 2.0**k for whole exponents not below the smallest."""
+    h[...] = np.ldexp(1.0, k.astype(np.int32))
+
+
+def _exponent(x: NDArray[float64]) -> NDArray[float64]:
+    """What frexp gives for x >= 0, but -1022 for all that is smaller, and 1025 for what is not finite."""
+    exponent: NDArray[float64] = ((x.view(np.int64) >> 52) - 1022).astype(float64)
+    return exponent
+
+
 def control(
     table: NDArray[float64],
     samples: NDArray[float64],
@@ -291,7 +318,7 @@ def next_round(
     kind = 4 * place + state[active, output, _WANT_LEVEL].astype(intp)
     active = active[np.argsort(kind, kind="stable")]
     order[: active.size] = active
-    h[: active.size] = np.ldexp(1.0, k[active].astype(np.int32))
+    powers(k[active], h[: active.size])
     counts: list[int] = np.bincount(kind, minlength=16).tolist()
     return counts
 
