@@ -1,233 +1,20 @@
-"""The engine: lanes go round with a step each until the step control accepts them.
+"""Differences at steps that are given, or follow a rule of thumb: one round, plain stencils; and the complex step."""
 
-A lane is a point and a direction. The engine asks the function for samples at the nodes of many lanes, hands them to the
-control kernel, and repeats with the lanes that are not done. It knows neither what an operator makes of the estimates
-nor how the function is called.
-"""
-
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from fractions import Fraction
-from functools import cache, lru_cache
-from typing import Any
+from functools import cache
 
 import numpy as np
 from numpy import float64, intp
 from numpy.typing import NDArray
 
-from . import steps, threads
-from .config import available_cpus
+from . import steps
 from .functions import Function
 from .kernels import backend
+from .lanes import ROOM, Estimates, Lanes, joined, largest_exponent
+from .rounds import estimate
 from .stencils import Row, Stencil, rounded
-from .steps import Plain, Scheme
-
-TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
-_PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
-_ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
-
-
-@dataclass(frozen=True)
-class Lanes:
-    """Where the lanes are. `scale` (lanes,): the size of x along each, in units of the lane's parameter; 0 is unknown.
-
-    `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
-    which a lane has moved by about one, a number or one for each lane.
-    """
-
-    scale: NDArray[float64]
-    room: NDArray[float64] | None
-    unit: float | NDArray[float64] = 1.0
-
-    @property
-    def count(self) -> int:
-        return len(self.scale)
-
-    def part(self, which: slice) -> "Lanes":
-        return Lanes(
-            self.scale[which],
-            None if self.room is None else self.room[:, which],
-            self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
-        )
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """What came out, per lane and output: `value` real or complex, the rest float64 or int."""
-
-    value: NDArray[Any]
-    error: NDArray[float64]
-    step: NDArray[float64]
-    status: NDArray[intp]
-
-
-def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
-    """Derivatives along every lane at steps found automatically."""
-    count = lanes.count
-    outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
-    if count == 0 or outputs == 0:
-        nothing = np.zeros((count, outputs))
-        return Estimates(nothing, nothing, nothing, nothing.astype(intp))
-    size = max(TILE // outputs, 1)
-    if count <= size or not function.divisible:
-        size = count
-    results = np.empty((len(steps.RESULTS), count, outputs))
-    tiles = [slice(at, min(at + size, count)) for at in range(0, count, size)]
-    workers = min(function.threads or available_cpus(), len(tiles))
-    parts = function.parts(len(tiles)) if workers > 1 else None
-
-    def work(i: int) -> None:
-        which = tiles[i]
-        with np.errstate(all="ignore"):  # threads do not inherit it
-            _tile(parts[i] if parts else function, lanes.part(which), which, scheme, results[:, which])
-
-    threads.each(work, len(tiles), workers if parts else 1)
-    if parts:
-        function.nfev += sum(part.nfev for part in parts)
-    error, value, step, status = results
-    np.copyto(error, np.inf, where=np.isnan(value))
-    backend.powers(step, step)
-    return _joined(value, error, step, status.astype(intp), function.is_complex)
-
-
-def first_steps(
-    lanes: Lanes, scheme: Scheme
-) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
-    """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by
-    side, of every lane."""
-    k, least, unit, nothing = np.empty((4, lanes.count))
-    nothing[...] = 0.0
-    one = np.broadcast_to(np.asarray(lanes.unit, float64), (lanes.count,)).copy()
-    backend.start(one, nothing, scheme.unit, unit, least)
-    backend.start(lanes.scale, unit, scheme.unit, k, least)
-    if lanes.room is None:
-        return k, least, unit, scheme.first_side, _unlimited(lanes.count)
-    side = np.full(lanes.count, scheme.first_side, dtype=intp)
-    caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
-    if scheme.first_side == 0:
-        better = np.where(caps[1] >= caps[2], 1, -1)
-        cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
-        side = np.where(cramped, better, side)
-    return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), least, unit, side, caps
-
-
-@lru_cache(maxsize=2)
-def _unlimited(count: int) -> NDArray[float64]:
-    caps = np.full((3, count), float(steps.LARGEST))
-    caps.flags.writeable = False
-    return caps
-
-
-def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:
-    if side not in scheme.levels:
-        return np.full(room.shape[1], -np.inf)
-    offsets = [t for level in scheme.levels[side] for t in level.offsets]
-    return largest_exponent(room, max(offsets), -min(offsets))
-
-
-def largest_exponent(room: NDArray[float64], forward: float, backward: float) -> NDArray[float64]:
-    """log2 of the largest power of two with which nodes that far out stay inside the room."""
-    cap = np.full(room.shape[1], float(steps.LARGEST))
-    for reach, space in ((forward, room[0]), (backward, room[1])):
-        if reach > 0:
-            with np.errstate(over="ignore", under="ignore"):
-                most = space * _ROOM / reach
-            cap = np.minimum(cap, np.where(most > 0, np.frexp(most)[1] - 1.0, -np.inf))
-    return cap
-
-
-def _tile(function: Function, lanes: Lanes, which: slice, scheme: Scheme, results: NDArray[float64]) -> None:
-    """Round after round until all lanes are done, into `results` (4, lanes, outputs)."""
-    centre = function.centre(which)
-    count, outputs = centre.shape
-    scale = lanes.scale
-    k, least, unit, side, caps = first_steps(lanes, scheme)
-    if not scale.all():
-        k = np.where((scale == 0) & (centre == 0).all(axis=1), k - scheme.closer_at_root, k)
-    k = np.maximum(k, least)
-    lost = np.zeros(count)  # the status of lanes that end before they begin
-    if lanes.room is not None:
-        lost[np.take_along_axis(caps, np.broadcast_to(side, (1, count)), axis=0)[0] < least] = steps.NO_ROOM
-    if not (np.isfinite(centre).all() and np.isfinite(scale).all()):
-        lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
-
-    state = np.empty((count, outputs, len(steps.FIELDS)))
-    error, value, log_step, status = results
-    if lost.any():
-        i = np.flatnonzero(lost)
-        value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
-    samples = np.empty((max(level.size for s in scheme.levels.values() for level in s), count, outputs))
-    samples[0] = centre
-    order, counts = _first_round(lost, side, k - least < scheme.close)
-    work, h, fresh = np.empty(count, intp), np.empty(count), True
-    backend.powers(k[order], h[: len(order)])
-    while any(counts):
-        end = 0
-        for code, number in enumerate(counts):
-            if not number:
-                continue
-            begin, end = end, end + number
-            s, at = _PLACES[code // 4], code % 4
-            nodes = scheme.levels[s][at]
-            known = scheme.levels[s][at - 1].size if at else 1
-            chosen = order[begin:end] if number < count or not fresh else None
-            _sample(function, which, chosen, nodes.offsets[known:], h[begin:end], samples[known : nodes.size])
-            backend.control(
-                nodes.table, samples, function.eps, scale, k, unit, least, caps, 0 if s == steps.CLOSE else s, at, fresh,
-                state, results, chosen,
-            )  # fmt: skip
-        counts = backend.next_round(state, status, least, scheme.close, end, k, order, work, h)
-        fresh = False
-
-
-def _sample(
-    function: Function,
-    which: slice,
-    chosen: NDArray[intp] | None,
-    offsets: Sequence[float],
-    h: NDArray[float64],
-    out: NDArray[float64],
-) -> None:
-    """Samples of all lanes, or of the chosen ones of them, into out (offsets, lanes, outputs)."""
-    if chosen is None:
-        function.sample_nodes(which, offsets, h, out)
-        return
-    taken = np.empty((len(offsets), len(chosen), out.shape[2]))
-    function.sample_nodes(chosen + which.start, offsets, h, taken)
-    for new, old in zip(taken, out):
-        if out.shape[2] == 1:  # much faster than rows
-            old[:, 0][chosen] = new[:, 0]
-        else:
-            old[chosen] = new
-
-
-def _first_round(
-    lost: NDArray[float64], side: NDArray[intp] | int, close: NDArray[np.bool_]
-) -> tuple[NDArray[intp], list[int]]:
-    """The lanes that are not lost, sorted by kind, and how many there are of each; see `next_round`."""
-    counts = [0] * 16
-    if isinstance(side, int) and not lost.any() and not (side == 0 and close.any()):
-        counts[4 * _PLACES.index(side)] = len(lost)
-        return np.arange(len(lost)), counts
-    place = np.where(np.equal(side, 0), np.where(close, 3, 0), np.where(np.greater(side, 0), 1, 2))
-    kept = np.flatnonzero(lost == steps.RUNNING)
-    counts[::4] = np.bincount(place[kept], minlength=4).tolist()
-    return kept[np.argsort(place[kept], kind="stable")], counts
-
-
-def _joined(
-    value: NDArray[float64],
-    error: NDArray[float64],
-    step: NDArray[float64],
-    status: NDArray[intp],
-    is_complex: bool,
-) -> Estimates:
-    """Pairs of outputs made one where f is complex-valued."""
-    if is_complex:
-        value = np.ascontiguousarray(value).view(np.complex128)
-        error = np.hypot(error[:, ::2], error[:, 1::2])
-        step, status = step[:, ::2], np.maximum(status[:, ::2], status[:, 1::2])
-    return Estimates(value, error, step, status)
+from .steps import Plain
 
 
 def one_round(
@@ -274,7 +61,7 @@ def one_round(
     else:
         order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
         value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
-    return _joined(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status, function.is_complex)
+    return joined(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status, function.is_complex)
 
 
 def differences(function: Function, plain: Plain, h: NDArray[float64] | None) -> NDArray[float64]:
@@ -318,7 +105,7 @@ def _fits(lanes: Lanes, stencil: Stencil, h: NDArray[float64]) -> NDArray[np.boo
     if lanes.room is None:
         return np.ones(h.shape, bool)
     inside: NDArray[np.bool_] = np.logical_and(
-        forward * h <= lanes.room[0] * _ROOM, backward * h <= lanes.room[1] * _ROOM
+        forward * h <= lanes.room[0] * ROOM, backward * h <= lanes.room[1] * ROOM
     )
     return inside
 

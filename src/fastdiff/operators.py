@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from . import small, steps
 from .arguments import MAX_N, Bounds, Options, Step, broadcast, check_callable, options, real, room, whole
 from .assembly import Points, Quadratic, Total, choice, room_along
-from .differences import Estimates, Lanes
 from .functions import Choice, Directions
+from .lanes import Estimates, Lanes
 from .progress import counted
 
 

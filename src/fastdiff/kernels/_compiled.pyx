@@ -327,7 +327,7 @@ def weights(cnp.ndarray nodes not None, size_t at, size_t n, double scale, cnp.n
 
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------
 #
-# For one point the engine's arrays would cost more than f. The rounds are those of differences.py, the control the same
+# For one point the engine's arrays would cost more than f. The rounds are those of rounds.py, the control the same
 # kernel, so the results are too.
 
 cdef enum:

@@ -1,0 +1,72 @@
+"""What the engine is asked and what it answers, lane by lane. A lane is a point and a direction."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import NDArray
+
+from . import steps
+
+ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
+
+
+@dataclass(frozen=True)
+class Lanes:
+    """Where the lanes are. `scale` (lanes,): the size of x along each, in units of the lane's parameter; 0 is unknown.
+
+    `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
+    which a lane has moved by about one, a number or one for each lane.
+    """
+
+    scale: NDArray[float64]
+    room: NDArray[float64] | None
+    unit: float | NDArray[float64] = 1.0
+
+    @property
+    def count(self) -> int:
+        return len(self.scale)
+
+    def part(self, which: slice) -> "Lanes":
+        return Lanes(
+            self.scale[which],
+            None if self.room is None else self.room[:, which],
+            self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
+        )
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What came out, per lane and output: `value` real or complex, the rest float64 or int."""
+
+    value: NDArray[Any]
+    error: NDArray[float64]
+    step: NDArray[float64]
+    status: NDArray[intp]
+
+
+def joined(
+    value: NDArray[float64],
+    error: NDArray[float64],
+    step: NDArray[float64],
+    status: NDArray[intp],
+    is_complex: bool,
+) -> Estimates:
+    """Pairs of outputs made one where f is complex-valued."""
+    if is_complex:
+        value = np.ascontiguousarray(value).view(np.complex128)
+        error = np.hypot(error[:, ::2], error[:, 1::2])
+        step, status = step[:, ::2], np.maximum(status[:, ::2], status[:, 1::2])
+    return Estimates(value, error, step, status)
+
+
+def largest_exponent(room: NDArray[float64], forward: float, backward: float) -> NDArray[float64]:
+    """log2 of the largest power of two with which nodes that far out stay inside the room."""
+    cap = np.full(room.shape[1], float(steps.LARGEST))
+    for reach, space in ((forward, room[0]), (backward, room[1])):
+        if reach > 0:
+            with np.errstate(over="ignore", under="ignore"):
+                most = space * ROOM / reach
+            cap = np.minimum(cap, np.where(most > 0, np.frexp(most)[1] - 1.0, -np.inf))
+    return cap
