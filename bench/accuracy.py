@@ -1,12 +1,14 @@
-"""How good are automatic first derivatives? `python bench/accuracy.py [--peers] [--hard] [--verbose] [--raw]`
+"""How good are automatic first derivatives? `python bench/accuracy.py [--peers] [--hard] [--verbose] [--lucky] [--raw]`
 
 For every case of `cases.py` this measures
 
 - *attainable* error: the 4-point central stencil (x±h, x±2h) in float64 at every h = 2**k from far below to far above
-  both 1 and |x|, against the exact derivative. A single h can be right by luck (its error crosses zero), so the level
-  of a step is the median of the errors at it and its two neighbours, and the attainable error is the least level;
-  `--raw` takes the least error itself. Neither is less than eps * scale. The scale is |truth|, unless that is zero to
-  rounding (at most 8 eps |f(x)| / s, with s = max(1, |x|)): then it is the largest |f| at x-s, x and x+s, over s;
+  both 1 and |x|, against the exact derivative. A single h can be right by luck: its error crosses zero, or all samples
+  round the same way. So no step counts for less than the rounding of its samples leaves on average (eps/4 times the
+  largest of them over h), the level of a step is the median of it and its two neighbours, and the attainable error is
+  the least level; `--lucky` leaves out the rounding, `--raw` takes the least error itself. None is less than eps *
+  scale. The scale is |truth|, unless that is zero to rounding (at most 8 eps |f(x)| / s, with s = max(1, |x|)): then it
+  is the largest |f| at x-s, x and x+s, over s;
 - *within*: share of cases whose actual error is at most 10 times the attainable one;
 - *covered*: share whose reported error is at least the actual one (no allowance);
 - *nfev*: evaluations of f, one per point, counted by wrapping it; median, mean, most;
@@ -67,23 +69,28 @@ def scale(case: Case) -> float:
 
 
 @quiet
-def sweep(case: Case) -> tuple[np.ndarray, np.ndarray]:
-    """Steps 2**k and the actual errors of the 4-point central stencil there (inf where it is not finite)."""
+def sweep(case: Case) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Steps 2**k, the actual errors of the 4-point central stencil there (inf where it is not finite), and what rounding
+    of the samples leaves on average."""
     exponent = int(np.frexp(case.x)[1]) if case.x else 0
     k = np.arange(max(min(exponent, 0) - 120, -1060), min(max(exponent, 0) + 40, 1000))
     h = np.ldexp(1.0, k)
     h = h[case.x + h != case.x]
     nodes = case.x + np.multiply.outer([-2.0, -1.0, 1.0, 2.0], h)
-    a, b, c, d = np.asarray(case.f(nodes), dtype=np.float64)
+    samples = np.asarray(case.f(nodes), dtype=np.float64)
+    a, b, c, d = samples
     error = np.abs(((2 / 3) * (c - b) - (d - a) / 12) / h - case.truth)
-    return h, np.where(np.isfinite(error), error, inf)
+    return h, np.where(np.isfinite(error), error, inf), EPS / 4 * np.abs(samples).max(axis=0) / h
 
 
 @quiet
-def attainable(case: Case, raw: bool = False) -> float:
-    """The least error any step gives: of one step (raw), or the median of three neighbouring ones."""
-    error = sweep(case)[1]
-    if not raw:
+def attainable(case: Case, luck: str = "none") -> float:
+    """The least error any step gives: of one step ("raw"), of three neighbouring ones in the median ("lucky"), or none of
+    them below its rounding."""
+    _, error, rounding = sweep(case)
+    if luck == "none":
+        error = np.fmax(error, rounding)
+    if luck != "raw":
         padded = np.concatenate(([inf], error, [inf]))
         error = np.median(np.stack((padded[:-2], padded[1:-1], padded[2:])), axis=0)
     return max(float(error.min()), EPS * float(scale(case)))
@@ -196,22 +203,22 @@ class Counter:
         return self.f(x)
 
 
-_LEVELS: dict[tuple[Case, bool], tuple[float, float]] = {}
+_LEVELS: dict[tuple[Case, str], tuple[float, float]] = {}
 
 
-def _levels(case: Case, raw: bool) -> tuple[float, float]:
+def _levels(case: Case, luck: str) -> tuple[float, float]:
     """(attainable, scale), kept so that many solvers share the sweep."""
-    key = (case, raw)
+    key = (case, luck)
     if key not in _LEVELS:
-        _LEVELS[key] = (nan, 0.0) if case.truth is None else (attainable(case, raw), scale(case))
+        _LEVELS[key] = (nan, 0.0) if case.truth is None else (attainable(case, luck), scale(case))
     return _LEVELS[key]
 
 
 @quiet
-def evaluate(cases: Iterable[Case], solve: Solver, raw: bool = False) -> Report:
+def evaluate(cases: Iterable[Case], solve: Solver, luck: str = "none") -> Report:
     """Run a solver over the cases."""
     cases = list(cases)
-    levels = [_levels(case, raw) for case in cases]
+    levels = [_levels(case, luck) for case in cases]
     outcomes = []
     begin = time.perf_counter()
     for case, level in zip(cases, levels, strict=True):
@@ -287,7 +294,17 @@ def main() -> None:
     parser.add_argument("--peers", action="store_true", help="run the peers too")
     parser.add_argument("--hard", action="store_true", help="run the hard cases too")
     parser.add_argument("--verbose", action="store_true", help="shares by kind of stress, and every lost case")
-    parser.add_argument("--raw", action="store_true", help="attainable: the least error of any single step")
+    parser.add_argument(
+        "--lucky",
+        dest="luck",
+        action="store_const",
+        const="lucky",
+        default="none",
+        help="attainable: whatever three neighbouring steps reach, below their rounding too",
+    )
+    parser.add_argument(
+        "--raw", dest="luck", action="store_const", const="raw", help="attainable: the least error of any single step"
+    )
     parser.add_argument("--no-fastdiff", action="store_true", help="peers only")
     args = parser.parse_args()
 
@@ -296,11 +313,11 @@ def main() -> None:
         solvers |= PEERS
     reports: dict[str, Report] = {}
     for name, solve in solvers.items():
-        reports[name] = evaluate(CASES, solve, args.raw)
+        reports[name] = evaluate(CASES, solve, args.luck)
         show(name, reports[name], False, args.verbose)
         if args.hard:
             hard = f"{name} (hard)"
-            reports[hard] = evaluate(HARD, solve, args.raw)
+            reports[hard] = evaluate(HARD, solve, args.luck)
             show(hard, reports[hard], True, args.verbose)
     print(f"\n{HEADER}", *(report.line(name) for name, report in reports.items()), sep="\n")
 

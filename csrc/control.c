@@ -47,13 +47,14 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define TOLERANCE 4.0
 #define EARLY 1.0
 #define GAIN 6.0
+#define WEAK 24.0
 #define EXPLORE 6.0
 #define SHALLOW (-8.0)
 #define PROBE 12.0
 #define LOUD 5.0
 #define SAFETY 4.0
 #define SAFETY_TRUNCATION 2.0
-#define VAGUE 9.0
+#define VAGUE 8.5
 #define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
 #define SMALLEST (-1060.0) /* log2 of steps: see steps.py */
@@ -773,11 +774,12 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
         const bool faint = (highest == most) & ((b->fall[i] > SHALLOW) | (b->unit[i] > b->roundoff[i]));
         hopeful = (highest < most) | faint ? larger(hopeful, EXPLORE) : hopeful;
         b->growth[i] = whole_below(smaller(larger(b->growth[i], smaller(hopeful, 12.0)), smaller(b->most[i], 24.0)));
+        b->best[i] = strength < WEAK ? GAIN - 1.0 : GAIN;
     }
     EACH {
-        const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i];
+        const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i], gain = b->best[i];
         const bool exact = b->rounding[i] - log2_of(b->total[i]) <= t->exact;
-        const bool grow = (growth * (double)t->n >= GAIN) & (hi - k >= GAIN) & !exact & (b->nought[i] == 0.0);
+        const bool grow = (growth * (double)t->n >= gain) & (hi - k >= gain) & !exact & (b->nought[i] == 0.0);
         const double up = (k < b->k_unit[i] - growth) & (b->highest[i] < most) ? b->k_unit[i] : k + growth;
         b->up[i] = up >= hi ? whole_below((k + hi) / 2.0) : up;
         b->grow[i] = grow ? b->settled[i] : 0.0;
@@ -1379,7 +1381,8 @@ static void first_look(const call *a, size_t first)
         hopeful = highest < start_at ? 8.0 : hopeful;
         hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
         const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
-        const bool grow = (growth >= GAIN) & (cap[i] + 1.0 - k >= GAIN) & !(rounding - log2_of(total) <= t.exact);
+        const double gain = strength < WEAK ? GAIN - 1.0 : GAIN;
+        const bool grow = (growth >= gain) & (cap[i] + 1.0 - k >= gain) & !(rounding - log2_of(total) <= t.exact);
 
         const bool near = (fabs(unscale) < 600.0) & (fabs(truncation) < 100.0) & (fabs(rounding) < 100.0) &
                           ((fabs(doubt) < 100.0) | (doubt < FAINT));

@@ -57,7 +57,8 @@ _SMALLEST, _LARGEST = -1060.0, 1000.0  # log2 of steps
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
 _EARLY = 1.0  # the same where other levels follow
-_GAIN = 6.0  # log2 of the least growth of h that is worth another round
+_GAIN = 6.0  # log2 of the least growth of h that is worth another round; one less where few digits stand:
+_WEAK = 24.0  # log2 of the derivative's coefficient over roundoff
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _SHALLOW = -8.0  # a fall to the roundoff that tells little of the coefficients after
 _LOUD = 5.0  # log2 of how much less the samples may differ at a much smaller step and still be noise
@@ -66,7 +67,7 @@ _SAFETY = 4.0  # the error bar is this many times the roundoff,
 _SAFETY_TRUNCATION = 2.0  # this many times the truncation error,
 # and the roundoff as it would be if the highest coefficient were nothing but noise, the first of these times if no noise is
 # known
-_VAGUE = 9.0  # log2 of that over the roundoff at which a lane is accepted
+_VAGUE = 8.5  # log2 of that over the roundoff at which a lane is accepted
 
 _MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
 _HALF = np.int64(0x3FE0000000000000)
@@ -531,7 +532,8 @@ def _control(
     growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
     growth = np.floor(growth)
     exact = spectrum.roundoff - _log2(total) <= t.exact
-    grow = settled & base & (growth * n >= _GAIN) & (s[_HI] - k >= _GAIN) & ~exact & ~nought
+    gain = np.where(strength < _WEAK, _GAIN - 1.0, _GAIN)
+    grow = settled & base & (growth * n >= gain) & (s[_HI] - k >= gain) & ~exact & ~nought
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
