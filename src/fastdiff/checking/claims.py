@@ -31,9 +31,13 @@ class Matrix:
         if self.is_sparse:
             each = abs(self.rows).multiply(np.abs(v)[None])
             largest = np.asarray(each.max(axis=1).todense()).reshape(-1)
-            return largest, np.sqrt(np.asarray(each.multiply(each).sum(axis=1)).reshape(-1))
+            unit = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)  # squares may overflow
+            each = each.multiply(1.0 / unit[:, None])
+            return largest, unit * np.sqrt(np.asarray(each.multiply(each).sum(axis=1)).reshape(-1))
         each = np.abs(self.rows * v)
-        return each.max(axis=1), np.sqrt(np.square(each).sum(axis=1))
+        largest = each.max(axis=1)
+        unit = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
+        return largest, unit * np.sqrt(np.square(each / unit[:, None]).sum(axis=1))
 
     def not_finite(self) -> list[tuple[int, int]]:
         """Up to eight entries that are nan or infinite."""

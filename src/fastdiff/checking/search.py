@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy import float64, intp
@@ -9,14 +10,31 @@ from numpy.typing import NDArray
 
 from .. import operators
 from .claims import Claim, Matrix
-from .lines import BRIEF_COST, Lines, Look
+from .ladder import FIRST
+from .lines import Lines, Look
 from .parameters import Parameters, named
-from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance, agrees, flat, judge, narrow, shortened
+from .verdict import (
+    CORRECT,
+    INCONCLUSIVE,
+    NARROW,
+    SHARP,
+    WRONG,
+    Judged,
+    Line,
+    Tolerance,
+    judge,
+    look_along,
+    look_on,
+    shortened,
+)  # fmt: skip
 
 DIRECTIONS = 4  # when nobody says how many
 _SINGLE = 1e-10  # float32 and coarser have a larger unit roundoff
-_ENOUGH = 60  # evaluations that a default number of directions stays within, after the first
-_BRIEF_BAR = 1e-2  # share of the derivative that a brief look alone has to settle
+ENOUGH = 58  # evaluations of a default number of directions; f is called twice more by frameworks
+_FOR_ALL = ENOUGH - 2 * FIRST  # of these for first looks: one second look is left then
+_FOR_FIRST = _FOR_ALL - 2 * FIRST  # along the first direction
+_FOR_LOOK = _FOR_FIRST - 2 * FIRST - 4  # by the operators
+_SMALL = 1e-3  # share of what matters most, below which a derivative need not be seen sharply
 _TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
 _LISTED = 1000  # entries that are wrong or unclear in a report
 _FOUND = 3  # wrong entries to be tracked down
@@ -48,7 +66,7 @@ class Outcome:
 def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> Outcome:
     """All entries of a Jacobian (outputs, d), or of a gradient."""
     operator = operators.gradient if scalar else operators.jacobian
-    found, bent = lines.watching_axes(lambda: operator(lines.call, lines.z, **lines.options()))
+    found = operator(lines.call, lines.z, **lines.options())
     d = len(lines.z)
     value, error, step, good = (
         np.array(a).reshape(-1, d) for a in (found.value, found.error, found.h, found.converged)
@@ -56,63 +74,49 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     assert isinstance(claim.here, Matrix)
     given = claim.here.dense()
     floor = limit.floor(given, value)
-    units = np.eye(d) if d <= 200 else None
-
-    def unit_vector(j: int) -> NDArray[float64]:
-        return units[j] if units is not None else axis(d, j)
-
-    def column(j: int) -> Look:
-        return Look(value[:, j], error[:, j], step[:, j], good[:, j], found.reason)
-
-    with np.errstate(all="ignore"):
-        close = good & (np.abs(given - value) > floor)
-    for j in np.flatnonzero(close.any(axis=0)).tolist():
-        better = lines.sharpened(unit_vector(j), column(j), given[:, j], floor[:, j])
-        value[:, j], error[:, j], step[:, j] = better.value, better.error, better.step
-    every = Look(value, error, step, good, found.reason)
-    ok = agrees(every, given, floor) & ~every.close(given, floor)
-    sharp = narrow(error, given, value)
     with np.errstate(all="ignore"):
         unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
-        weight = np.where(np.isfinite(given), np.maximum(np.abs(given), np.abs(np.nan_to_num(value))), 0.0) * unit
-        small = error * unit <= NARROW * weight.max(axis=1, keepdims=True)
-    vague = ok & ~sharp & ~small
-    matters = NARROW * weight.max(axis=1, keepdims=True) / unit
-    for j in np.flatnonzero(vague.any(axis=0)).tolist():
-        vague[:, j] &= ~flat(lines, unit_vector(j), column(j))
-    # What only seems to be bent at the point is looked at like what does not agree, and passes if it is not.
-    open_ = ~ok | vague | bent
+        known = np.where(good, np.nan_to_num(np.abs(value)), 0.0)
+        weight = np.where(np.isfinite(given), np.maximum(np.abs(given), known), 0.0) * unit
+        most = weight.max(axis=1, keepdims=True) / unit  # a derivative that would matter as much as any
+    enough = SHARP * np.maximum(floor, _SMALL * limit.share * most)
+    along = []
+    for j in range(d):
+        look = Look(value[:, j], error[:, j], step[:, j], good[:, j], found.reason)
+        along.append(
+            look_along(lines, axis(d, j), given[:, j], floor[:, j], NARROW * most[:, j], enough[:, j], look)
+        )
+    value, error = (np.stack(columns, axis=1) for columns in ([a.value for a in along], [a.error for a in along]))
+    ok = np.stack([a.correct for a in along], axis=1)
+    excess = np.where(ok, 0.0, np.stack([a.excess for a in along], axis=1))
     findings: list[Finding] = []
-    with np.errstate(all="ignore"):
-        excess = np.abs(given - value) / (error + floor)
-    excess = np.where(good, np.nan_to_num(excess, nan=np.inf), 1.0) * open_
     order = np.argsort(-excess.max(axis=0, initial=0.0), kind="stable")
-    columns = [j for j in order.tolist() if open_[:, j].any()]
-    unclear = [j for j in columns if not good[open_[:, j], j].all()]  # some of what no bar is known for, too
+    columns = [j for j in order.tolist() if not ok[:, j].all()]
+    unclear = [j for j in columns if not good[~ok[:, j], j].all()]  # some of what no bar is known for, too
     columns = [*dict.fromkeys([*columns[: _TOGETHER - 2], *unclear[:2], *columns])]
     for count, j in enumerate(columns):
         if count >= _TOGETHER and any(f.judged.verdict != CORRECT for f in findings):
             break
-        outputs = np.flatnonzero(open_[:, j])
+        outputs = np.flatnonzero(~ok[:, j])
         outputs = outputs[np.argsort(-excess[outputs, j], kind="stable")]
-        judged = judge(lines, claim, unit_vector(j), given[:, j], column(j), floor[:, j], outputs, matters[:, j])
+        judged = judge(lines, claim, along[j], outputs)
         findings += [Finding(one, i, j) for one, i in zip(judged, outputs.tolist())]
     looked = {(f.output, f.entry) for f in findings}
     wrong_somewhere = any(f.judged.verdict == WRONG for f in findings)
-    for at in np.argwhere(open_)[:_LISTED].tolist():
+    for at in np.argwhere(~ok)[:_LISTED].tolist():
         i, j = int(at[0]), int(at[1])
         if (i, j) not in looked:  # like those that were looked at
-            clear = wrong_somewhere and good[i, j] and excess[i, j] > 4.0
+            clear = wrong_somewhere and excess[i, j] > 4.0 and not along[j].bent[i]
             verdict = WRONG if clear else INCONCLUSIVE
             reason = "" if clear else (shortened(found.reason) or "the error bar is too wide")
             findings.append(Finding(Judged(verdict, given[i, j], value[i, j], error[i, j], reason=reason), i, j))
     shown = worst_first(findings)
-    best = np.where(ok & ~vague, error, 0.0)
-    agreed = np.argwhere(ok & ~vague)
-    by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok & ~vague], kind="stable")
+    agreed = np.argwhere(ok)
+    by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok], kind="stable")
     for i, j in agreed[by_size[:8]].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j))
     with np.errstate(all="ignore"):
+        best = np.where(ok, error, 0.0)
         resolution = np.nan_to_num((best * unit).max(axis=1) / weight.max(axis=1), nan=0.0, posinf=0.0)
     return Outcome(tuple(shown), given.size, 0, float(resolution.max(initial=0.0)))
 
@@ -157,87 +161,88 @@ def random_direction(
     return np.asarray(inside * ((up > 0) | (down > 0)))
 
 
-def _contradiction(look: Look, given: NDArray[float64], floor: NDArray[float64]) -> NDArray[float64]:
-    """By how many bars each output is off; 0 where no bar is known."""
-    with np.errstate(all="ignore"):
-        return np.where(look.converged, np.nan_to_num(np.abs(given - look.value) / (look.error + floor)), 0.0)
+class Contrast(Protocol):
+    """A comparison along some part of a direction."""
+
+    @property
+    def excess(self) -> NDArray[float64]:
+        """By how many bars each output is off."""
+        ...
+
+
+Compared = TypeVar("Compared", bound=Contrast)
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One comparison along a direction: the given derivatives, the look at f, and the tolerance, per output."""
+    """One comparison along a direction, and at most the sum of the sizes of all parts of the given derivatives."""
 
-    given: NDArray[float64]
-    look: Look
-    floor: NDArray[float64]
-    total: NDArray[float64]  # at most the sum of the sizes of all parts
+    line: Line
+    total: NDArray[float64]
 
     @property
     def excess(self) -> NDArray[float64]:
-        return _contradiction(self.look, self.given, self.floor)
+        return self.line.excess
 
     def within(self, i: int, limit: Tolerance) -> bool:
         """Whether errors below the tolerance in every entry can add up to this one."""
-        off = abs(self.given[i] - self.look.value[i])
-        return bool(off <= self.look.error[i] + limit.share * self.total[i])
+        line = self.line
+        off = abs(line.given[i] - line.value[i])
+        return bool(off <= line.error[i] + limit.share * self.total[i])
 
-    def judged(self, i: int, verdict: str) -> Judged:
-        return Judged(verdict, float(self.given[i]), float(self.look.value[i]), float(self.look.error[i]))
+    def judged(self, i: int) -> Judged:
+        line = self.line
+        return Judged(CORRECT, float(line.given[i]), float(line.value[i]), float(line.error[i]))
 
 
 def random_directions(
     lines: Lines, claim: Claim, limit: Tolerance, parameters: Parameters, count: int | None, seed: int
 ) -> Outcome:
-    """Directional derivatives along random directions; where they fail, the arrays and entries that are to blame."""
+    """Directional derivatives along random directions; where they fail, the arrays and entries that are to blame.
+
+    Without a wish for their number, as many as few evaluations allow: the operators look along the first only, and the
+    step and the roundoff found there serve for the others. More are spent only on what looks wrong.
+    """
     rng = np.random.default_rng(seed)
     findings: list[Finding] = []
     vague: list[Finding] = []  # said nothing, which is no matter if other directions do
     resolved = np.zeros(lines.here.size, bool)
-    resolution, done, most = 0.0, 0, 0
+    resolution, done = 0.0, 0
+    sparing = count is None
+    first: Line | None = None
 
-    def probe(v: NDArray[float64]) -> Probe:
+    def probe(v: NDArray[float64], known: Line | None = None, most: int | None = None) -> Probe:
         given, parts = claim.along(v), claim.here.parts(v)
-        floor = limit.along(parts)
-        look = lines.sharpened(v, lines.look(v), given, floor)
-        return Probe(given, look, floor, parts[1] * np.sqrt(np.count_nonzero(v)))
+        lines.most = None if most is None else _FOR_LOOK
+        look = lines.look(v) if known is None else known.look.unseen()
+        lines.most = most
+        noise = None if known is None else known.ladder.noise
+        enough = SHARP * limit.share * parts[0]
+        line = look_along(lines, v, given, limit.along(parts), NARROW * parts[1], enough, look, noise)
+        return Probe(line, parts[1] * np.sqrt(np.count_nonzero(v)))
 
-    # Without a wish, no more evaluations than are left beside a brief second look.
-    sparing = _ENOUGH - BRIEF_COST - 2 if count is None else None
     for k in range(count or DIRECTIONS):
-        if sparing is not None and done and lines.nfev + most > sparing:
-            break
         relative = k % 2 == 0 or parameters.eps > _SINGLE  # in float32 steps that suit small entries leave large ones
         v = random_direction(rng, parameters, lines, relative)
-        before = lines.nfev
-        lines.most = sparing
-        one = probe(v)
-        lines.most = None
-        given, look = one.given, one.look
-        if done and sparing is not None and not np.isfinite(look.error).any() and lines.nfev >= sparing - 8:
-            break  # cut short
-        most = max(most, lines.nfev - before)
+        if sparing:
+            if lines.nfev + 2 * FIRST > _FOR_ALL:
+                break
+            one = probe(v, first, _FOR_FIRST if first is None else _FOR_ALL)
+            lines.most = _FOR_ALL
+            one = replace(one, line=look_on(one.line))
+        else:
+            one = probe(v)
+        line = one.line
+        first = first or line
+        lines.most = ENOUGH if sparing else None
         done += 1
         label = f"direction {k + 1}"
-        ok = agrees(look, given, one.floor) & ~look.close(given, one.floor)
-        sharp = narrow(look.error, given, look.value)
-        if (ok & ~sharp).any():
-            sharp |= flat(lines, v, look)
-        ok &= sharp & ~np.asarray(look.bent)
+        ok = line.correct
         resolved |= ok
         outputs = np.flatnonzero(~ok)
         outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
-        matters = NARROW * claim.here.parts(v)[1]
-        doubtful = []
-        fits = agrees(look, given, one.floor)[outputs]
-        hope = fits | ~look.converged[outputs]  # else it may be an error, which takes more
-        if sparing is not None and outputs.size and hope.all() and lines.nfev + BRIEF_COST <= _ENOUGH:
-            doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters, brief=True)
-            sure = [
-                j.verdict == CORRECT and (fit or j.error <= _BRIEF_BAR * abs(j.given)) for j, fit in zip(doubtful, fits)
-            ]
-            doubtful = doubtful if all(sure) else []
-        if not doubtful:
-            doubtful = judge(lines, claim, v, given, look, one.floor, outputs, matters)
+        doubtful = judge(lines, claim, line, outputs)
+        lines.most = None
         if any(j.verdict == WRONG for j in doubtful):
             blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))
             if not any(f.judged.verdict == WRONG for f in blamed):
@@ -249,10 +254,9 @@ def random_directions(
             soft = judged.verdict == INCONCLUSIVE and not relative and not judged.reason.startswith("kink")
             (vague if soft else findings).append(Finding(judged, i, label=label))
         for i in np.flatnonzero(ok)[: 8 if k == 0 else 2].tolist():
-            j = Judged(CORRECT, float(given[i]), float(look.value[i]), float(look.error[i]))
-            findings.append(Finding(j, i, label=label))
+            findings.append(Finding(one.judged(i), i, label=label))
         with np.errstate(all="ignore"):
-            share = look.error / np.maximum(np.abs(given), np.abs(look.value))
+            share = line.error / np.maximum(np.abs(line.given), np.abs(line.value))
         resolution = max(resolution, float(np.nan_to_num(share[ok], posinf=0.0).max(initial=0.0)))
         if any(f.judged.verdict == WRONG for f in findings):
             break
@@ -290,8 +294,7 @@ def _blame(
     def confirm(which: NDArray[intp], one: Probe) -> Finding | None:
         """What a second look says of a part of the direction: correct, too, where errors too small to count add up."""
         i = int(np.argmax(one.excess))
-        part = masked(v, which)
-        judged = judge(lines, claim, part, one.given, one.look, one.floor, np.array([i]), 0.0 * one.floor)[0]
+        judged = judge(lines, claim, one.line, np.array([i]))[0]
         if judged.verdict == WRONG and one.within(i, limit):
             return Finding(replace(judged, verdict=CORRECT, error=abs(judged.given - judged.estimated)), i)
         return Finding(judged, i) if judged.verdict != INCONCLUSIVE else None
@@ -315,11 +318,8 @@ def _blame(
         if len(which) == 1:
             j = int(which[0])
             e = axis(len(v), j)
-            entry = probe(e)
-            floor = limit.floor(entry.given, entry.look.value)
-            judged = entry.judged(i, CORRECT)
-            if not agrees(entry.look, entry.given, floor)[i]:
-                judged = judge(lines, claim, e, entry.given, entry.look, floor, np.array([i]), 0.0 * floor)[0]
+            entry = _as_entry(probe(e).line, limit)
+            judged = Probe(entry, one.total).judged(i) if entry.correct[i] else judge(lines, claim, entry, np.array([i]))[0]
             yield Finding(judged, i, j)
             continue
         block = confirm(which, one)
@@ -328,9 +328,14 @@ def _blame(
             yield replace(block, label=f"{len(which)} entries from {first}")
 
 
+def _as_entry(line: Line, limit: Tolerance) -> Line:
+    """With the tolerance of single entries."""
+    return replace(line, floor=limit.floor(line.given, line.value))
+
+
 def halved(
-    v: NDArray[float64], which: NDArray[intp], one: Probe, probe: Callable[[NDArray[float64]], Probe]
-) -> tuple[NDArray[intp], int, Probe]:
+    v: NDArray[float64], which: NDArray[intp], one: Compared, probe: Callable[[NDArray[float64]], Compared]
+) -> tuple[NDArray[intp], int, Compared]:
     """The smallest part of the direction that contradicts, the output that does, and the comparison."""
     while len(which) > 1:
         halves = [which[: len(which) // 2], which[len(which) // 2 :]]

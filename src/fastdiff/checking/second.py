@@ -1,6 +1,7 @@
 """Second derivatives: every entry of a Hessian, or random pairs of directions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy import float64
@@ -10,12 +11,29 @@ from .. import operators
 from .claims import Claim, Matrix
 from .lines import Lines, Look
 from .parameters import Parameters
-from .search import Finding, Outcome, Probe, axis, halved, random_direction, worst_first
+from .search import Finding, Outcome, axis, halved, random_direction, worst_first
 from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance
 
 _PAIRS = 3  # of random directions, when nobody says how many
 _LOOKS = ((1.375, 1.0), (0.8125, 1.6875))  # factors of the two directions, for samples at other points
 _TOGETHER = 8
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One comparison along two directions."""
+
+    given: NDArray[float64]
+    look: Look
+    floor: NDArray[float64]
+
+    @property
+    def excess(self) -> NDArray[float64]:
+        """By how many bars the given derivative is off; 0 where no bar is known."""
+        look = self.look
+        with np.errstate(all="ignore"):
+            off = np.abs(self.given - look.value) / (look.error + self.floor)
+        return np.where(look.converged, np.nan_to_num(off), 0.0)
 
 
 def bilinear(lines: Lines, u: NDArray[float64], v: NDArray[float64], a: float = 1.0, b: float = 1.0) -> Look:
@@ -104,12 +122,12 @@ def random_pairs(
     findings: list[Finding] = []
     done, resolution = 0, 0.0
 
-    def probe(u: NDArray[float64], v: NDArray[float64], hv: NDArray[float64]) -> Probe:
+    def probe(u: NDArray[float64], v: NDArray[float64], hv: NDArray[float64]) -> Pair:
         look = bilinear(lines, u, v)
         given = np.array([u @ hv])
         parts = np.abs(u * hv)
         floor = limit.along((parts.max(keepdims=True), np.sqrt(np.square(parts).sum(keepdims=True))))
-        return Probe(given, look, floor, parts.sum(keepdims=True))
+        return Pair(given, look, floor)
 
     for k in range(count or _PAIRS):
         u, v = (random_direction(rng, parameters, lines, True) for _ in range(2))
@@ -137,10 +155,10 @@ def _blame(
     u: NDArray[float64],
     v: NDArray[float64],
     claim: Claim,
-    one: Probe,
+    one: Pair,
     limit: Tolerance,
     hv: NDArray[float64],
-    probe: Callable[[NDArray[float64], NDArray[float64], NDArray[float64]], Probe],
+    probe: Callable[[NDArray[float64], NDArray[float64], NDArray[float64]], Pair],
 ) -> list[Finding]:
     """Halve u to the row, then v to the column."""
     rows, _, one = halved(u, np.flatnonzero(u), one, lambda part: probe(part, v, hv))
@@ -149,7 +167,7 @@ def _blame(
     i = int(rows[0])
     e = axis(len(u), i)
 
-    def along_row(part: NDArray[float64]) -> Probe:
+    def along_row(part: NDArray[float64]) -> Pair:
         return probe(e, part, claim.along(part))
 
     columns, _, _ = halved(v, np.flatnonzero(v), one, along_row)

@@ -1,11 +1,12 @@
 """The verdict on one derivative along one line.
 
-The operators' value and error bar decide where the given derivative lies within the bar and the bar is narrow. Bars hold
-almost always, not always, so a contradiction is looked at again: by the remainder, which has to fall like t, and by
-another difference from other samples, which has to contradict, too. Where the looks do not agree nothing is said.
+Two looks at f bound it: that of the operators, and that of a ladder of differences, which also sees kinks. A derivative is
+correct where both have room for it and one of them not much more. Bars hold almost always, not always, so a contradiction
+is looked at again, by a ladder of other steps: a derivative is wrong where both ladders contradict it and each other they
+do not, where there is no kink to explain it, and the operators do not speak for it. All else is inconclusive.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy import float64
@@ -13,14 +14,16 @@ from numpy.typing import NDArray
 
 from .. import steps
 from .claims import Claim
-from .lines import Lines, Look, Remainder, remainder
+from .ladder import Ladder, Reading
+from .lines import Lines, Look
 
 CORRECT, WRONG, INCONCLUSIVE = "correct", "wrong", "inconclusive"
 
 NARROW = 0.05  # a bar of this share of the derivative says something about it
-_OTHER = 1.375  # the factor of the direction for a second look: nodes at other points
+_OTHER = 1.375  # the factor of the steps of a second ladder: nodes at other points
 _CHANGE = 100.0  # bars by which f has to change over the steps used, for a derivative near zero to be called zero
 _JITTER = 8.0  # the given derivative's own noise may be off by this factor
+SHARP = 0.25  # of the least difference that counts: down to there bars are narrowed, where f allows
 
 
 @dataclass(frozen=True)
@@ -67,128 +70,153 @@ def shortened(reason: str) -> str:
     return "f is not smooth near x, or noisy" if steps.REASONS[steps.NOT_SMOOTH] in reason else reason
 
 
-def narrow(error: NDArray[float64], given: NDArray[float64], found: NDArray[float64]) -> NDArray[np.bool_]:
-    return np.asarray((error <= NARROW * np.maximum(np.abs(given), np.abs(found))) | (given == found))
+@dataclass(frozen=True)
+class Line:
+    """The derivatives (outputs,) along one line: those given, and both looks at those of f.
+
+    Differences up to `floor` do not count; errors below `matters` do not, if they cannot be seen. Bars of `enough` need
+    not be narrower.
+    """
+
+    given: NDArray[float64]
+    floor: NDArray[float64]
+    matters: NDArray[float64]
+    enough: NDArray[float64]
+    look: Look
+    ladder: Ladder
+    reading: Reading
+
+    @property
+    def _better(self) -> NDArray[np.bool_]:
+        """Where the operators' bar is the narrower one."""
+        return np.asarray(self.look.converged & (self.look.error < self.reading.bar))
+
+    @property
+    def value(self) -> NDArray[float64]:
+        return np.where(self._better, self.look.value, self.anchor + self.reading.gap)
+
+    @property
+    def error(self) -> NDArray[float64]:
+        return np.where(self._better, self.look.error, self.reading.bar)
+
+    @property
+    def anchor(self) -> NDArray[float64]:
+        """The slope that the reading is relative to."""
+        return np.where(np.isfinite(self.given), self.given, 0.0)
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Where the given derivative fits both looks, one of them narrowly, and nothing speaks of a kink."""
+        reading, look = self.reading, self.look
+        with np.errstate(all="ignore"):
+            fits = np.abs(reading.gap) <= reading.bar + self.floor
+            fits &= ~look.converged | (np.abs(self.given - look.value) <= look.error + self.floor)
+            return np.asarray(fits & self.narrow & ~self.bent)
+
+    @property
+    def narrow(self) -> NDArray[np.bool_]:
+        """Where the bar leaves little room: beside the derivative, beside those that matter more, or beside what f does."""
+        error = self.error
+        size = np.maximum(np.abs(self.given), np.abs(self.value))
+        turns = self.reading.change >= _CHANGE * error
+        return np.asarray((error <= NARROW * size) | (error <= self.matters) | turns | (self.given == self.value))
+
+    @property
+    def bent(self) -> NDArray[np.bool_]:
+        """Where there is a kink that changes the slope by what counts."""
+        return np.asarray(self.reading.kinked & (np.abs(self.reading.kink) > self.floor))
+
+    @property
+    def excess(self) -> NDArray[float64]:
+        """By how many bars the given derivative is off."""
+        with np.errstate(all="ignore"):
+            return np.nan_to_num(np.abs(self.given - self.value) / (self.error + self.floor), nan=0.0)
 
 
-def agrees(look: Look, given: NDArray[float64], floor: NDArray[float64]) -> NDArray[np.bool_]:
-    """Where the first look suffices: a derivative found, and the given one within its bar."""
-    with np.errstate(all="ignore"):
-        return np.asarray(look.converged & (np.abs(given - look.value) <= look.error + floor))
-
-
-def flat(lines: Lines, v: NDArray[float64], look: Look) -> NDArray[np.bool_]:
-    """Whether a derivative within its bar of zero is zero because f turns there, and not because roundoff hides it."""
-    t = 3.0 * float(np.max(look.step))
-    beside = lines.at(v, np.array([t, -t]))
-    with np.errstate(all="ignore"):
-        change = np.nanmax(np.abs(beside - lines.here.astype(float64).reshape(-1)), axis=0, initial=0.0)
-    return np.asarray(change >= _CHANGE * look.error * t)
-
-
-def judge(
+def look_along(
     lines: Lines,
-    claim: Claim,
     v: NDArray[float64],
     given: NDArray[float64],
-    first: Look,
     floor: NDArray[float64],
-    outputs: NDArray[np.intp],
     matters: NDArray[float64],
-    brief: bool = False,
-) -> list[Judged]:
-    """Second looks at outputs along v that the first left open. Errors below `matters` do not, if they cannot be seen.
+    enough: NDArray[float64],
+    look: Look,
+    noise: NDArray[float64] | None = None,
+) -> Line:
+    """Both looks at f along v, that of the operators being known; the other goes on to bars of `enough`, if it can."""
+    ladder = Ladder(lines, v, look.typical_step(lines, v), noise)
+    anchor = np.where(np.isfinite(given), given, 0.0)
+    return Line(given, floor, matters, enough, look, ladder, ladder.read(anchor, enough))
 
-    Brief ones are for few evaluations. They tell what is correct; what they do not call so is open.
-    """
+
+def look_on(line: Line) -> Line:
+    """The same with more steps, where its bars are not narrow yet."""
+    wanted = np.where(line.narrow, np.inf, 0.5 * NARROW * np.abs(line.anchor))
+    return replace(line, reading=line.ladder.read(line.anchor, wanted))
+
+
+def judge(lines: Lines, claim: Claim, line: Line, outputs: NDArray[np.intp]) -> list[Judged]:
+    """Second looks at outputs that the first ones left open. Evaluations are unlimited for what looks wrong."""
     if not outputs.size:
         return []
-    steps = first.step[outputs]
-    step = float(np.median(steps[np.isfinite(steps) & (steps > 0)])) if np.isfinite(steps).any() else 1.0
-    found = remainder(lines, v, given, step, brief)
-    second = None if brief else lines.look(v, _OTHER)
-    noise = None
-    judged = []
-    for i in outputs.tolist():
-        one = _decide(
-            given[i], floor[i], matters[i], _pick(first, i), _pick(second, i) if second else _NOTHING, found[i]
-        )
-        if one.verdict == WRONG:
-            noise = claim.noise(v) if noise is None else noise
-            if abs(one.given - one.estimated) <= one.error + floor[i] + _JITTER * noise[i]:
-                one = Judged(CORRECT, one.given, one.estimated, one.error + _JITTER * noise[i], one.order)
-        judged.append(one)
+    given, v = line.anchor, line.ladder.v
+    other = Ladder(lines, v, line.ladder.step * _OTHER, None if lines.most is None else line.ladder.noise)
+    second = other.read(given, line.enough)
+    orders = {i: line.ladder.order(given[i], i) for i in outputs.tolist()}
+    judged = [_decide(line, second, i, line.floor[i], order) for i, order in orders.items()]
+    if all(j.verdict == CORRECT for j in judged):
+        return judged
+    floor = line.floor + _JITTER * claim.noise(v)
+    judged = [_decide(line, second, i, floor[i], order) for i, order in orders.items()]
+    if any(j.verdict == WRONG for j in judged):
+        lines.most = None
+        gone = line.ladder.refutes(given, line.reading.gap)
+        for k, i in enumerate(orders):
+            if judged[k].verdict == WRONG and gone[i]:
+                judged[k] = replace(judged[k], verdict=INCONCLUSIVE, reason="f has another slope at smaller steps")
     return judged
 
 
-@dataclass(frozen=True)
-class _Point:
-    value: float
-    error: float
-    good: bool
-    reason: str
-
-
-_NOTHING = _Point(np.nan, np.inf, False, "")
-
-
-def _pick(look: Look, i: int) -> _Point:
-    value, error = float(look.value[i]), float(look.error[i])
-    good = bool(look.converged[i]) and bool(np.isfinite(value)) and error < np.inf
-    return _Point(value, error, good, shortened(look.reason))
-
-
-def _decide(given: float, floor: float, matters: float, first: _Point, second: _Point, rest: Remainder) -> Judged:
-    best = min((look for look in (first, second) if look.good), key=lambda look: look.error, default=first)
-    estimated, error = best.value, best.error
-    if rest.kink is not None:
-        low, high = rest.kink
-        reason = f"kink: slope {low:.4g} on one side, {high:.4g} on the other"
-        return Judged(INCONCLUSIVE, given, (low + high) / 2, (high - low) / 2, rest.order, reason)
+def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> Judged:
+    first, look = line.reading, line.look
+    given, estimated, error = float(line.given[i]), float(line.value[i]), float(line.error[i])
+    reason = shortened(look.reason) if not look.converged[i] else ""
+    known = bool(look.converged[i]) and bool(np.isfinite(look.value[i]))
     if not np.isfinite(given):
-        if best.good:
+        if known:
             return Judged(WRONG, given, estimated, error, reason="given is not finite")
-        return Judged(INCONCLUSIVE, given, estimated, error, reason=best.reason or "not finite")
-
-    def contradicts(look: _Point) -> bool:
-        return look.good and abs(given - look.value) > 2.0 * look.error + floor
-
-    def fits(look: _Point) -> bool:
-        return look.good and abs(given - look.value) <= look.error + floor
-
-    def narrowly(look: _Point) -> bool:
-        return look.error <= NARROW * max(abs(given), abs(look.value)) or given == look.value
-
-    if rest.wrong and abs(rest.gap) > floor:
-        slope = given + rest.gap
-        looks = [look for look in (first, second) if contradicts(look)]
-        confirmed = [look for look in looks if abs(look.value - slope) <= look.error + 0.3 * abs(rest.gap)]
-        # A look that fits speaks for the given derivative, unless its bar is so wide that it fits anything.
-        if confirmed and not any(fits(look) and look.error < abs(rest.gap) for look in (first, second)):
-            best = min(confirmed, key=lambda look: look.error)
-            return Judged(WRONG, given, best.value, best.error, rest.order)
-        return Judged(
-            INCONCLUSIVE, given, estimated, max(error, abs(given - slope)), rest.order,
-            best.reason or "the remainder says wrong, differences do not agree",
-        )  # fmt: skip
-    # What the remainder bounds more narrowly than the contradiction is, it refutes.
-    against = any(contradicts(look) and rest.bar > 0.5 * abs(given - look.value) for look in (first, second))
-    if (rest.right and not (against and np.isnan(rest.order))) or (rest.wrong and abs(rest.gap) <= floor):
-        bar = max(rest.bar, floor)
-        if (bar <= matters and not against) or bar <= NARROW * abs(given) or (fits(best) and narrowly(best)):
-            if best.good and best.error <= bar:
-                bar = max(best.error, abs(given - best.value))
-                return Judged(CORRECT, given, best.value, bar, rest.order)
-            return Judged(CORRECT, given, given, bar, rest.order)
-        return Judged(
-            INCONCLUSIVE, given, estimated, error, rest.order,
-            best.reason or "roundoff or noise of f hides the derivative",
-        )  # fmt: skip
-    if any(fits(look) and narrowly(look) for look in (first, second)):
-        return Judged(CORRECT, given, estimated, max(error, abs(given - estimated)), rest.order)
-    if rest.bar <= matters and not against:
-        return Judged(CORRECT, given, given, rest.bar, rest.order)
-    return Judged(INCONCLUSIVE, given, estimated, error, rest.order, best.reason or _mixed(given, estimated))
+        return Judged(INCONCLUSIVE, given, estimated, error, reason=reason or "not finite")
+    for reading in (first, second):
+        if reading.kinked[i] and abs(reading.kink[i]) > floor:
+            slope, half = given + float(reading.gap[i]), abs(float(reading.kink[i]))
+            reason = f"kink: slope {slope - half:.4g} on one side, {slope + half:.4g} on the other"
+            return Judged(INCONCLUSIVE, given, slope, half, order, reason)
+    gaps, bars = np.array([first.gap[i], second.gap[i]]), np.array([first.bar[i], second.bar[i]])
+    off = float(np.abs(gaps).min())
+    with np.errstate(all="ignore"):
+        kinks = np.array([abs(r.kink[i]) + (r.blur[i] if np.isfinite(r.blur[i]) else 0.0) for r in (first, second)])
+        # A slope that f does not follow at the steps that tell may be one of turns too fast to be seen.
+        seen = (known and look.error[i] < off) or all(r.change[i] > 4.0 * r.bar[i] for r in (first, second))
+        against = seen and (np.abs(gaps) > 2.0 * bars + floor).all() and (np.nan_to_num(kinks) < 0.75 * off).all()
+        best = float(gaps[np.argmin(bars)])
+        same = abs(gaps[0] - gaps[1]) <= bars.sum() + 0.3 * off
+        aside = known and abs(given - look.value[i]) <= look.error[i] + floor and look.error[i] < 0.5 * off
+        far = known and look.error[i] < off and abs(given + best - look.value[i]) > look.error[i] + 0.3 * off
+    if against and same and not aside and not far:
+        if not (known and look.error[i] <= bars.min()):
+            estimated, error = given + best, float(bars.min())
+        return Judged(WRONG, given, estimated, error, order)
+    # Both ladders together know more than each alone.
+    share = np.square(bars.min() / bars)
+    looks = [(given + float((share * gaps).sum() / share.sum()), float(bars.min()))] if np.isfinite(bars).all() else []
+    looks += [(given + float(g), float(b)) for g, b in zip(gaps, bars) if np.isfinite(b) and not looks]
+    looks += [(float(look.value[i]), float(look.error[i]))] if known else []
+    value, bar = min(looks, key=lambda at: at[1], default=(estimated, np.inf))
+    if not abs(given - value) <= bar + floor:
+        return Judged(INCONCLUSIVE, given, value, bar, order, reason or _mixed(given, value))
+    if bar <= max(NARROW * max(abs(given), abs(value)), float(line.matters[i])) or line.narrow[i]:
+        return Judged(CORRECT, given, value, max(bar, abs(given - value)), order)
+    return Judged(INCONCLUSIVE, given, value, bar, order, reason or "roundoff or noise of f hides the derivative")
 
 
 def _mixed(given: float, estimated: float) -> str:
