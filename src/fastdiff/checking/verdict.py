@@ -187,7 +187,7 @@ def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> 
             return Judged(WRONG, given, estimated, error, reason="given is not finite")
         return Judged(INCONCLUSIVE, given, estimated, error, reason=reason or "not finite")
     for reading in (first, second):
-        if reading.kinked[i] and abs(reading.kink[i]) > floor:
+        if reading.kinked[i] and abs(reading.kink[i]) > line.floor[i]:
             slope, half = given + float(reading.gap[i]), abs(float(reading.kink[i]))
             reason = f"kink: slope {slope - half:.4g} on one side, {slope + half:.4g} on the other"
             return Judged(INCONCLUSIVE, given, slope, half, order, reason)
@@ -197,12 +197,13 @@ def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> 
         kinks = np.array([abs(r.kink[i]) + (r.blur[i] if np.isfinite(r.blur[i]) else 0.0) for r in (first, second)])
         # A slope that f does not follow at the steps that tell may be one of turns too fast to be seen.
         seen = (known and look.error[i] < off) or all(r.change[i] > 4.0 * r.bar[i] for r in (first, second))
-        against = seen and (np.abs(gaps) > 2.0 * bars + floor).all() and (np.nan_to_num(kinks) < 0.75 * off).all()
+        against = (np.abs(gaps) > 2.0 * bars + floor).all() and (np.nan_to_num(kinks) < 0.75 * off).all()
+        hidden = "" if seen else "roundoff or noise of f hides the derivative"
         best = float(gaps[np.argmin(bars)])
         same = abs(gaps[0] - gaps[1]) <= bars.sum() + 0.3 * off
         aside = known and abs(given - look.value[i]) <= look.error[i] + floor and look.error[i] < 0.5 * off
         far = known and look.error[i] < off and abs(given + best - look.value[i]) > look.error[i] + 0.3 * off
-    if against and same and not aside and not far:
+    if against and same and seen and not aside and not far:
         if not (known and look.error[i] <= bars.min()):
             estimated, error = given + best, float(bars.min())
         return Judged(WRONG, given, estimated, error, order)
@@ -213,7 +214,7 @@ def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> 
     looks += [(float(look.value[i]), float(look.error[i]))] if known else []
     value, bar = min(looks, key=lambda at: at[1], default=(estimated, np.inf))
     if not abs(given - value) <= bar + floor:
-        return Judged(INCONCLUSIVE, given, value, bar, order, reason or _mixed(given, value))
+        return Judged(INCONCLUSIVE, given, value, bar, order, reason or hidden or _mixed(given, value))
     if bar <= max(NARROW * max(abs(given), abs(value)), float(line.matters[i])) or line.narrow[i]:
         return Judged(CORRECT, given, value, max(bar, abs(given - value)), order)
     return Judged(INCONCLUSIVE, given, value, bar, order, reason or "roundoff or noise of f hides the derivative")
