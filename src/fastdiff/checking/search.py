@@ -14,6 +14,7 @@ from .ladder import FIRST
 from .lines import Lines, Look
 from .parameters import Parameters, named
 from .verdict import (
+    COARSE,
     CORRECT,
     INCONCLUSIVE,
     NARROW,
@@ -29,7 +30,6 @@ from .verdict import (
 )  # fmt: skip
 
 DIRECTIONS = 4  # when nobody says how many
-_SINGLE = 1e-10  # float32 and coarser have a larger unit roundoff
 ENOUGH = 58  # evaluations of a default number of directions; f is called twice more by frameworks
 _FOR_ALL = ENOUGH - 2 * FIRST  # of these for first looks: one second look is left then
 _FOR_FIRST = _FOR_ALL - 2 * FIRST  # along the first direction
@@ -73,12 +73,12 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     )
     assert isinstance(claim.here, Matrix)
     given = claim.here.dense()
-    floor = limit.floor(given, value)
     with np.errstate(all="ignore"):
         unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
         known = np.where(good, np.nan_to_num(np.abs(value)), 0.0)
         weight = np.where(np.isfinite(given), np.maximum(np.abs(given), known), 0.0) * unit
         most = weight.max(axis=1, keepdims=True) / unit  # a derivative that would matter as much as any
+    floor = limit.floor(given, np.where(good, value, 0.0), most)
     enough = SHARP * np.maximum(floor, _SMALL * limit.share * most)
     along = []
     for j in range(d):
@@ -222,7 +222,7 @@ def random_directions(
         return Probe(line, parts[1] * np.sqrt(np.count_nonzero(v)))
 
     for k in range(count or DIRECTIONS):
-        relative = k % 2 == 0 or parameters.eps > _SINGLE  # in float32 steps that suit small entries leave large ones
+        relative = k % 2 == 0 or parameters.eps > COARSE  # in float32 steps that suit small entries leave large ones
         v = random_direction(rng, parameters, lines, relative)
         if sparing:
             if lines.nfev + 2 * FIRST > _FOR_ALL:

@@ -23,6 +23,9 @@ NARROW = 0.05  # a bar of this share of the derivative says something about it
 _OTHER = 1.375  # the factor of the steps of a second ladder: nodes at other points
 _CHANGE = 100.0  # bars by which f has to change over the steps used, for a derivative near zero to be called zero
 _JITTER = 8.0  # the given derivative's own noise may be off by this factor
+COARSE = 1e-10  # unit roundoffs of float32 and less are larger
+_ONE_OF_MANY = 0.01  # share of the tolerance of an entry that counts along a direction of many
+_LARGEST = 0.1  # part of the largest that counts for small entries then
 SHARP = 0.25  # of the least difference that counts: down to there bars are narrowed, where f allows
 
 
@@ -46,18 +49,23 @@ class Tolerance:
     eps: float
     asked: bool
 
-    def floor(self, given: NDArray[float64], found: NDArray[float64]) -> NDArray[float64]:
-        """Of single entries."""
-        return np.asarray(self.share * np.maximum(np.abs(given), np.abs(np.nan_to_num(found))))
+    def floor(
+        self, given: NDArray[float64], found: NDArray[float64], most: NDArray[float64] | float = 0.0
+    ) -> NDArray[float64]:
+        """Of single entries. In float32 they are not exact to a share of their own, but to one of the largest, `most`."""
+        size = np.maximum(np.abs(given), np.abs(np.nan_to_num(found)))
+        return np.asarray(self.share * np.maximum(size, most * _LARGEST if self.eps > COARSE else 0.0))
 
     def along(self, parts: tuple[NDArray[float64], NDArray[float64]]) -> NDArray[float64]:
         """Of sums of many entries, whose largest part and root of the sum of squares are given.
 
-        No more than their roundoff, so that an error in one of many entries stands out; but what a caller allows with
-        `rtol` may add up.
+        No more than their roundoff, and little beside the tolerance of the largest, so that an error in one of many
+        entries stands out; but what a caller allows with `rtol` may add up.
         """
         largest, norm = parts
-        return np.asarray(self.share * largest + 4.0 * self.share * norm if self.asked else 64.0 * self.eps * norm)
+        if self.asked:
+            return np.asarray(self.share * largest + 4.0 * self.share * norm)
+        return np.asarray(np.maximum(64.0 * self.eps * norm, _ONE_OF_MANY * self.share * largest))
 
 
 def tolerance(rtol: float | None, eps: float) -> Tolerance:
@@ -111,7 +119,7 @@ class Line:
         with np.errstate(all="ignore"):
             fits = np.abs(reading.gap) <= reading.bar + self.floor
             fits &= ~look.converged | (np.abs(self.given - look.value) <= look.error + self.floor)
-            return np.asarray(fits & self.narrow & ~self.bent)
+            return np.asarray((fits & self.narrow & ~self.bent) | self.beside(reading))
 
     @property
     def narrow(self) -> NDArray[np.bool_]:
@@ -125,6 +133,19 @@ class Line:
     def bent(self) -> NDArray[np.bool_]:
         """Where there is a kink that changes the slope by what counts."""
         return np.asarray(self.reading.kinked & (np.abs(self.reading.kink) > self.floor))
+
+    def beside(self, reading: Reading) -> NDArray[np.bool_]:
+        """Where the given slope may be that on one side of a kink nearby that changes it by little.
+
+        In float32 that is as much as can be known: steps long enough to rise above roundoff pass kinks of a network of
+        ReLUs in nearly every entry. In float64 they need not.
+        """
+        if self.ladder.lines.eps < COARSE:
+            return np.zeros(self.given.shape, bool)
+        gap, kink = np.abs(reading.gap), np.abs(reading.kink)
+        with np.errstate(all="ignore"):
+            small = np.maximum(gap + reading.bar, kink) <= NARROW * np.abs(self.given)
+            return np.asarray(small & (gap <= reading.bar + kink + reading.blur))
 
     @property
     def excess(self) -> NDArray[float64]:
@@ -187,6 +208,9 @@ def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> 
             return Judged(WRONG, given, estimated, error, reason="given is not finite")
         return Judged(INCONCLUSIVE, given, estimated, error, reason=reason or "not finite")
     for reading in (first, second):
+        if line.beside(reading)[i]:
+            return Judged(CORRECT, given, given + float(reading.gap[i]), abs(float(reading.gap[i])), order)
+    for reading in (first, second):
         if reading.kinked[i] and abs(reading.kink[i]) > line.floor[i]:
             slope, half = given + float(reading.gap[i]), abs(float(reading.kink[i]))
             reason = f"kink: slope {slope - half:.4g} on one side, {slope + half:.4g} on the other"
@@ -207,12 +231,14 @@ def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> 
         if not (known and look.error[i] <= bars.min()):
             estimated, error = given + best, float(bars.min())
         return Judged(WRONG, given, estimated, error, order)
+    if known and (np.abs(gaps) <= bars + floor).all() and bars.max() < 0.5 * abs(given - look.value[i]):
+        known = False  # two that would see what the operators say, and do not
     # Both ladders together know more than each alone.
     share = np.square(bars.min() / bars)
     looks = [(given + float((share * gaps).sum() / share.sum()), float(bars.min()))] if np.isfinite(bars).all() else []
     looks += [(given + float(g), float(b)) for g, b in zip(gaps, bars) if np.isfinite(b) and not looks]
     looks += [(float(look.value[i]), float(look.error[i]))] if known else []
-    value, bar = min(looks, key=lambda at: at[1], default=(estimated, np.inf))
+    value, bar = min(looks, key=lambda at: at[1], default=(estimated, float("inf")))
     if not abs(given - value) <= bar + floor:
         return Judged(INCONCLUSIVE, given, value, bar, order, reason or hidden or _mixed(given, value))
     if bar <= max(NARROW * max(abs(given), abs(value)), float(line.matters[i])) or line.narrow[i]:
