@@ -71,6 +71,7 @@ class Ladder:
 
     def __init__(self, lines: Lines, v: NDArray[float64], step: float, noise: NDArray[float64] | None = None) -> None:
         self.lines, self.v, self.step = lines, v, step
+        self.useful = step  # where one along a similar line had better begin
         self.here = lines.here.astype(float64).reshape(-1)
         self.noise = roundoff(lines, v, step) if noise is None else noise
         self.t = np.empty(0)
@@ -96,6 +97,7 @@ class Ladder:
             if way == 0 or not self._go(way):
                 break
         reach = self.t[slope.first]
+        self.useful = float(np.median(reach)) / _ABOVE
         within = self.t[:, None] <= reach
         with np.errstate(all="ignore"):
             moved = np.where(within, np.fmax(np.abs(self.up - self.here), np.abs(self.down - self.here)), 0.0)

@@ -102,8 +102,7 @@ class Lines:
         try:
             return Look.of(operators.jvp(self.call, self.z, v, **self.options()))
         except Spent:
-            nothing = np.full(self.here.size, np.nan)
-            return Look(nothing, nothing + np.inf, nothing, nothing > 0, "f was evaluated too often")
+            return Look.none(self.here.size)
 
 
 @dataclass(frozen=True)
@@ -125,10 +124,11 @@ class Look:
         size = np.median(np.abs(lines.z[moved] / v[moved])) if moved.any() else 1.0 / np.abs(v).max()
         return float(2.0 ** np.floor(np.log2(size))) * _STEP
 
-    def unseen(self) -> "Look":
-        """No derivatives, but the steps."""
-        nothing = np.full(self.value.shape, np.nan)
-        return Look(nothing, nothing + np.inf, self.step, nothing > 0, "")
+    @classmethod
+    def none(cls, outputs: int) -> "Look":
+        """What is known of a line that nobody has looked along."""
+        nothing = np.full(outputs, np.nan)
+        return cls(nothing, nothing + np.inf, nothing, nothing > 0, "")
 
     @classmethod
     def of(cls, found: Any, factor: float = 1.0) -> "Look":

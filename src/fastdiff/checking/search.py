@@ -33,7 +33,7 @@ DIRECTIONS = 4  # when nobody says how many
 ENOUGH = 58  # evaluations of a default number of directions; f is called twice more by frameworks
 _FOR_ALL = ENOUGH - 2 * FIRST  # of these for first looks: one second look is left then
 _FOR_FIRST = _FOR_ALL - 2 * FIRST  # along the first direction
-_FOR_LOOK = _FOR_FIRST - 2 * FIRST - 4  # by the operators
+_FOR_LOOK = 7  # by the operators: one round
 _SMALL = 1e-3  # share of what matters most, below which a derivative need not be seen sharply
 _TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
 _LISTED = 1000  # entries that are wrong or unclear in a report
@@ -200,8 +200,8 @@ def random_directions(
 ) -> Outcome:
     """Directional derivatives along random directions; where they fail, the arrays and entries that are to blame.
 
-    Without a wish for their number, as many as few evaluations allow: the operators look along the first only, and the
-    step and the roundoff found there serve for the others. More are spent only on what looks wrong.
+    Without a wish for their number, as many as few evaluations allow: the operators look along the first only, and not
+    for long; the step and the roundoff found there serve for the others. More are spent only on what looks wrong.
     """
     rng = np.random.default_rng(seed)
     findings: list[Finding] = []
@@ -211,14 +211,13 @@ def random_directions(
     sparing = count is None
     first: Line | None = None
 
-    def probe(v: NDArray[float64], known: Line | None = None, most: int | None = None) -> Probe:
+    def probe(v: NDArray[float64], like: Line | None = None, most: int | None = None) -> Probe:
         given, parts = claim.along(v), claim.here.parts(v)
-        lines.most = None if most is None else _FOR_LOOK
-        look = lines.look(v) if known is None else known.look.unseen()
+        lines.most = None if most is None else lines.nfev + _FOR_LOOK
+        look = lines.look(v) if like is None else Look.none(given.size)
         lines.most = most
-        noise = None if known is None else known.ladder.noise
         enough = SHARP * limit.share * parts[0]
-        line = look_along(lines, v, given, limit.along(parts), NARROW * parts[1], enough, look, noise)
+        line = look_along(lines, v, given, limit.along(parts), NARROW * parts[1], enough, look, like)
         return Probe(line, parts[1] * np.sqrt(np.count_nonzero(v)))
 
     for k in range(count or DIRECTIONS):
@@ -247,11 +246,15 @@ def random_directions(
             blamed = list(_blame(lines, claim, parameters, v, one, limit, probe))
             if not any(f.judged.verdict == WRONG for f in blamed):
                 fine = bool(blamed) and all(f.judged.verdict == CORRECT for f in blamed)
-                doubtful = [_unblamed(j, fine) if j.verdict == WRONG else j for j in doubtful]
+                doubtful = [
+                    _unblamed(j, fine and one.within(i, limit)) if j.verdict == WRONG else j
+                    for j, i in zip(doubtful, outputs.tolist())
+                ]
             findings += blamed
         for judged, i in zip(doubtful, outputs.tolist()):
             resolved[i] |= judged.verdict == CORRECT
-            soft = judged.verdict == INCONCLUSIVE and not relative and not judged.reason.startswith("kink")
+            further = not relative or (sparing and k > 0)  # there may be too few evaluations left for it
+            soft = judged.verdict == INCONCLUSIVE and further and not judged.reason.startswith("kink")
             (vague if soft else findings).append(Finding(judged, i, label=label))
         for i in np.flatnonzero(ok)[: 8 if k == 0 else 2].tolist():
             findings.append(Finding(one.judged(i), i, label=label))

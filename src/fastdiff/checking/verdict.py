@@ -162,10 +162,17 @@ def look_along(
     matters: NDArray[float64],
     enough: NDArray[float64],
     look: Look,
-    noise: NDArray[float64] | None = None,
+    like: Line | None = None,
 ) -> Line:
-    """Both looks at f along v, that of the operators being known; the other goes on to bars of `enough`, if it can."""
-    ladder = Ladder(lines, v, look.typical_step(lines, v), noise)
+    """Both looks at f along v, that of the operators being known; the other goes on to bars of `enough`, if it can.
+
+    Step and roundoff are taken from a line that is `like` this one, if there is one.
+    """
+    ladder = (
+        Ladder(lines, v, look.typical_step(lines, v))
+        if like is None
+        else Ladder(lines, v, like.ladder.useful, like.ladder.noise)
+    )
     anchor = np.where(np.isfinite(given), given, 0.0)
     return Line(given, floor, matters, enough, look, ladder, ladder.read(anchor, enough))
 
@@ -191,6 +198,9 @@ def judge(lines: Lines, claim: Claim, line: Line, outputs: NDArray[np.intp]) -> 
     judged = [_decide(line, second, i, floor[i], order) for i, order in orders.items()]
     if any(j.verdict == WRONG for j in judged):
         lines.most = None
+        if not line.look.converged.any():  # nobody has looked, or not for long
+            line = replace(line, look=lines.look(v))
+            judged = [_decide(line, second, i, floor[i], order) for i, order in orders.items()]
         gone = line.ladder.refutes(given, line.reading.gap)
         for k, i in enumerate(orders):
             if judged[k].verdict == WRONG and gone[i]:
