@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import fastdiff
 from fastdiff import check_gradient, check_hessian, check_jacobian, check_jvp, check_vjp
 from fastdiff.__main__ import main
+from fastdiff.checking import ladder
 from fastdiff.testing import assert_gradient, assert_hessian, assert_jacobian, assert_jvp, assert_vjp
 
 RNG = np.random.default_rng(7)
@@ -86,9 +87,7 @@ def test_errors_in_any_entry_are_found(name, size):
         x = point(rng)
         g = grad(x)
         share = np.abs(g * x) / np.abs(g * x).max()
-        for i in np.flatnonzero(
-            share > (0.2 if name == "offset" else 1e-3)
-        ):  # 1e6 hides an error of 1e-5 in small ones
+        for i in np.flatnonzero(share > 1e-3):
             bad = g.copy()
             bad[i] *= 1 + size
             report = check_gradient(f, bad, x)
@@ -709,7 +708,7 @@ def test_huge_values_do_not_overflow_where_errors_are_looked_for():
         assert [e.name for e in report.entries if e.verdict == "wrong"] == ["x[1]"]
 
 
-@pytest.mark.parametrize("noise", [0.0, 1e-10, 1e-8])
+@pytest.mark.parametrize("noise", [0.0, 1e-10, 1e-8, 1e-6])
 def test_without_a_wish_for_directions_a_passing_check_takes_few_evaluations(noise):
     rng = np.random.default_rng(24)
     c = rng.normal(size=400)
@@ -723,4 +722,116 @@ def test_without_a_wish_for_directions_a_passing_check_takes_few_evaluations(noi
         report = check_gradient(f, lambda x: c * np.cos(c * x) / 400, rng.normal(size=400), seed=seed)
         assert report.ok, str(report)
         passed.append(report.nfev)
-    assert sum(n <= 60 for n in passed) >= 17, passed  # a look that contradicts by chance takes more
+    assert max(passed) <= 60, passed
+
+
+@pytest.mark.parametrize("directions", [None, 2])
+@pytest.mark.parametrize("slope", [1.0, 1e-3, 1e-5])
+def test_kinks_at_the_point_are_seen_however_small(slope, directions):
+    """Beside derivatives of 1; whatever the given slope, and to one side only or to both."""
+    rng = np.random.default_rng(25)
+    for bend, subgradient in ((abs, 0.0), (abs, 1.0), (lambda r: np.maximum(r, 0), 0.0), (lambda r: np.maximum(r, 0), 1.0)):
+        x = rng.normal(size=3)
+        c = x[1]
+        f = lambda z: np.sin(z).sum() + slope * bend(z[1] - c)  # noqa: B023, E731
+        report = check_gradient(f, np.cos(x) + np.array([0, slope * subgradient, 0]), x, directions=directions)
+        assert report.verdict == "inconclusive", str(report)
+        assert "kink: slope" in report.reason
+
+
+@pytest.mark.parametrize("directions", [None, 2])
+@pytest.mark.parametrize("distance", [1e-12, 1e-9, 1e-7, 1e-5])
+@pytest.mark.parametrize("slope", [1.0, 1e-3, 1e-5, 1e-7])
+def test_kinks_too_near_for_any_step_raise_no_alarm(slope, distance, directions):
+    """The slope that every step sees is wrong then, and so is the even part of f, by as much."""
+    rng = np.random.default_rng(26)
+    for k in range(6):
+        x = rng.normal(size=3)
+        side = (-1, 1)[k % 2]
+        c = x[0] - side * distance
+        f = lambda z: np.logaddexp(0, X[:, :3] @ z).sum() + slope * np.maximum(z[0] - c, 0)  # noqa: B023, E731
+        g = X[:, :3].T @ sigmoid(X[:, :3] @ x) + slope * np.array([side > 0, 0, 0])
+        assert check_gradient(f, g, x, directions=directions, seed=k).verdict != "wrong"
+
+
+def test_errors_between_kinks_are_found():
+    """A network of ReLUs has kinks on all sides; steps that stay between them see as much as elsewhere."""
+    rng = np.random.default_rng(27)
+
+    def f(p):
+        return np.mean((np.maximum(X @ p[:16].reshape(4, 4), 0) @ p[16:] - TARGET) ** 2)
+
+    def grad(p):
+        w, v = p[:16].reshape(4, 4), p[16:]
+        a = np.maximum(X @ w, 0)
+        r = 2 / 30 * (a @ v - TARGET)
+        return np.concatenate([(X.T @ ((a > 0) * r[:, None] * v)).ravel(), r @ a])
+
+    for directions in (None, 2):
+        for _ in range(5):
+            p = rng.normal(size=20)
+            assert check_gradient(f, grad, p, directions=directions).ok
+            g = grad(p)
+            share = np.abs(g * p)
+            i = int(rng.choice(np.flatnonzero(share > 0.05 * share.max())))
+            g[i] *= 1 + 1e-5
+            report = check_gradient(f, g, p, directions=directions)
+            assert report.verdict == "wrong", str(report)
+            assert report.entries[0].name == f"x[{i}]"
+
+
+def test_turns_faster_than_steps_raise_no_alarm():
+    """What looks like a slope at larger steps is none if f has another one at smaller steps."""
+    for x in (0.3, 1.7, -2.2):
+        f = lambda x: np.sin(x[0]) + 1e-6 * np.cos(1e6 * x[0])  # noqa: E731
+        assert check_gradient(f, lambda x: np.cos(x) - np.sin(1e6 * x), [x]).verdict != "wrong"
+
+
+def test_a_solver_with_a_thousand_steps():
+    """Sensitivities of an oscillator, by the variational equations."""
+
+    def solve(p, tangents=False):
+        u = np.array([p[2], p[3]])
+        du = np.zeros((2, 4))
+        du[0, 2] = du[1, 3] = 1
+        h = 0.01
+        for _ in range(1000):
+            v = h * (p[0] * (1 - u[0] ** 2) * u[1] - p[1] * u[0])
+            if tangents:
+                dv = h * (p[0] * (1 - u[0] ** 2) * du[1] - (2 * p[0] * u[0] * u[1] + p[1]) * du[0])
+                dv[0] += h * (1 - u[0] ** 2) * u[1]
+                dv[1] -= h * u[0]
+                du[1] += dv
+                du[0] += h * du[1]
+            u[1] += v
+            u[0] += h * u[1]
+        return (u, du) if tangents else u[0]
+
+    for p in ([1.0, 1.0, 0.5, 0.2], [0.3, 2.0, 1.0, -0.4]):
+        p = np.array(p)
+        right = solve(p, tangents=True)[1][0]
+        assert check_gradient(solve, right, p).ok
+        for i in range(4):
+            report = check_gradient(solve, right * (1 + 1e-5 * (np.arange(4) == i)), p)
+            assert [e.name for e in report.entries if e.verdict == "wrong"] == [f"x[{i}]"]
+
+
+# --- ladders ----------------------------------------------------------------------------------------------------------
+
+
+def test_constant_terms_of_series():
+    """Exact for polynomials; the bar holds, and is infinite for what does not converge."""
+    t = (0.5 ** np.arange(8))[:, None]
+    nothing = np.zeros((8, 1))
+    found = ladder.constant(3 + t**2 - 2 * t**4, nothing, ladder.BOTH_SIDES)
+    assert abs(found.value[0] - 3) <= found.bar[0] + 1e-15 <= 1e-12
+    found = ladder.constant(2 * t + t**3, nothing, ladder.EVEN)
+    assert abs(found.value[0]) <= found.bar[0] + 1e-15 <= 1e-12
+    found = ladder.constant(np.cosh(t) + t, nothing, ladder.ONE_SIDE)
+    assert abs(found.value[0] - 1) <= found.bar[0] <= 1e-5
+    assert ladder.constant(t**-0.5, nothing, ladder.ONE_SIDE).bar[0] == np.inf
+    rough = 1e-9 / t
+    noise = np.random.default_rng(28).normal(size=(8, 500)) * rough
+    found = ladder.constant(3 + np.sin(t) * t + noise, rough + 0 * noise, ladder.BOTH_SIDES)
+    assert (np.abs(found.value - 3) <= found.bar).all()
+    assert np.median(found.bar) < 1e-7

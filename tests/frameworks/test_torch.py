@@ -135,13 +135,63 @@ def test_kinks():
     assert "kink: slope 0 on one side, 1 on the other, at x[0]" in report.reason
 
 
-def test_relu_networks_in_float32_raise_no_alarm():
+def test_relu_networks_in_float32():
+    """No alarm, mostly a verdict, and an error of a tenth in an entry that matters is found."""
     torch.manual_seed(2)
     data = torch.randn(32, 5)
-    for _ in range(20):
+    f = lambda m: (m(data) ** 2).mean()  # noqa: E731
+    verdicts = []
+    for seed in range(6):
         model = torch.nn.Sequential(torch.nn.Linear(5, 8), torch.nn.ReLU(), torch.nn.Linear(8, 1))
-        report = check_gradient(lambda m: (m(data) ** 2).mean(), model)
+        report = check_gradient(f, model)
         assert report.verdict != "wrong", str(report)
+        verdicts.append(report.verdict)
+        right = torch.autograd.grad(f(model), list(model.parameters()))
+        share = [(g * p.detach()).abs() for g, p in zip(right, model.parameters())]
+        most = max(float(part.max()) for part in share)
+        k = seed % 3
+        i = int(torch.argmax((share[k] > 1e-2 * most).flatten().float()))
+        bad = [g.clone() for g in right]
+        bad[k].view(-1)[i] *= 1.1
+        names = [name for name, _ in model.named_parameters()]
+        report = check_gradient(f, dict(zip(names, bad)), model)
+        assert report.verdict == "wrong", str(report)
+    assert verdicts.count("correct") >= 4
+
+
+class Scale(torch.autograd.Function):
+    """The identity, with a derivative that is off by `factor`."""
+
+    factor = 1.0
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, out):
+        return out * Scale.factor
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, DOUBLE])
+def test_convolutions(dtype, monkeypatch):
+    torch.manual_seed(5)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 8, 3), torch.nn.Tanh(), torch.nn.Flatten(), torch.nn.Linear(8 * 10 * 10, 20),
+        torch.nn.Tanh(), torch.nn.Linear(20, 10),
+    ).to(dtype)  # fmt: skip
+    data, target = torch.randn(8, 1, 12, 12, dtype=dtype), torch.arange(8)
+
+    def f(m):
+        return torch.nn.functional.cross_entropy(m[3:](Scale.apply(m[:3](data))), target)
+
+    report = check_gradient(f, model)
+    assert report.ok, str(report)
+    assert report.nfev <= 60
+    monkeypatch.setattr(Scale, "factor", 1.1)
+    report = check_gradient(f, model)
+    assert report.verdict == "wrong", str(report)
+    assert report.entries[0].path.startswith("0.")  # the layer before it
 
 
 def test_a_million_parameters():

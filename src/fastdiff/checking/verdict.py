@@ -191,21 +191,32 @@ def judge(lines: Lines, claim: Claim, line: Line, outputs: NDArray[np.intp]) -> 
     other = Ladder(lines, v, line.ladder.step * _OTHER, None if lines.most is None else line.ladder.noise)
     second = other.read(given, line.enough)
     orders = {i: line.ladder.order(given[i], i) for i in outputs.tolist()}
-    judged = [_decide(line, second, i, line.floor[i], order) for i, order in orders.items()]
+
+    def decided(line: Line, floor: NDArray[float64]) -> list[Judged]:
+        return [_decide(line, second, i, float(floor[i]), order) for i, order in orders.items()]
+
+    judged = decided(line, line.floor)
     if all(j.verdict == CORRECT for j in judged):
         return judged
     floor = line.floor + _JITTER * claim.noise(v)
-    judged = [_decide(line, second, i, floor[i], order) for i, order in orders.items()]
+    judged = decided(line, floor)
+    if lines.most is not None and (_off(line.reading, floor) & _off(second, floor))[outputs].any():
+        lines.most = None  # it looks wrong; what it takes to be sure may not end in a check that passes, however
+        look = line.look if line.look.converged.any() else lines.look(v)
+        line = replace(line, look=look, reading=line.ladder.read(given, line.enough))
+        second = other.read(given, line.enough)
+        judged = [j if j.verdict == WRONG else old for j, old in zip(decided(line, floor), judged)]
     if any(j.verdict == WRONG for j in judged):
-        lines.most = None
-        if not line.look.converged.any():  # nobody has looked, or not for long
-            line = replace(line, look=lines.look(v))
-            judged = [_decide(line, second, i, floor[i], order) for i, order in orders.items()]
         gone = line.ladder.refutes(given, line.reading.gap)
         for k, i in enumerate(orders):
             if judged[k].verdict == WRONG and gone[i]:
                 judged[k] = replace(judged[k], verdict=INCONCLUSIVE, reason="f has another slope at smaller steps")
     return judged
+
+
+def _off(reading: Reading, floor: NDArray[float64]) -> NDArray[np.bool_]:
+    """Where a ladder contradicts the given slope."""
+    return np.asarray(np.abs(reading.gap) > 2.0 * reading.bar + floor)
 
 
 def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> Judged:
