@@ -58,7 +58,8 @@ def check_gradient(
         f takes many points at once.
     directions : int, optional
         Compare derivatives along so many random directions, and when one fails, halve it down to the array and entry
-        to blame. By default every entry is compared by itself, up to 200 of them; above that up to 4 directions are.
+        to blame. By default every entry is compared by itself, up to 200 of them; above that one direction is or more,
+        as many as 60 evaluations of f allow.
     seed : int, optional
         Of the random directions.
     rtol : float, optional
@@ -85,11 +86,12 @@ def check_gradient(
 
     Notes
     -----
-    A derivative is correct where it differs from the one found by `gradient` or `jvp` by less than its error bar, and
-    that bar is narrow. Where it differs by more, the point is looked at once more: by how the remainder of the Taylor
-    series falls with the step, of first order where the slope is wrong; and by differences from other samples. It is wrong where both say so; and
-    where the given derivative changes by as much when x changes by a few roundoffs, it passes. All other cases are
-    inconclusive: kinks, values that are not finite, noise, edges of the domain.
+    A derivative is correct where it differs from the one found by `gradient` or `jvp`, and from the one extrapolated from
+    differences at halving steps, by less than their error bars, and one of these is narrow. It is wrong where such
+    differences contradict it at two sets of steps, and agree with each other. Then the remainder of the Taylor series
+    falls like the step, instead of its third power. Where the given derivative changes by as much when x changes by a few
+    roundoffs, it passes. All other cases are inconclusive: kinks, at the point or too near to step in front of, values
+    that are not finite, noise, edges of the domain.
 
     An error in one entry of d changes the derivative along every random direction. What is smaller than roundoff of f
     is seen by nobody; `Report.resolution` says how much that is.
