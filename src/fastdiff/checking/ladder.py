@@ -29,6 +29,7 @@ _WINDOW = 7  # steps that an extrapolation takes at most
 _SEEN = 4.0  # roundoffs that a bar has room for
 _CAUTION = 2.0  # truncation errors that it has room for
 _KINK = 2.0  # bars that a kink has to rise above
+_REFUTING = 4  # smallest steps that have to agree on the given slope, against all others
 _TINY = 2.0**-16  # steps of the operators: where roundoff is measured
 BOTH_SIDES, EVEN, ONE_SIDE = (2, 2), (1, 2), (1, 1)  # series in t: the first power, and from one to the next
 
@@ -172,9 +173,9 @@ class Ladder:
             t = self.t[:, None]
             off = (self.up - self.down) / (2.0 * t) - given
             clear = 8.0 * _half_unit(np.abs(self.here), self.lines.eps) / t < 0.3 * np.abs(gap)
-            last = np.maximum(clear.shape[0] - 1 - np.argmax(clear[::-1], axis=0), 1)
-            at = np.arange(len(given))
-            gone = np.fmax(np.abs(off[last, at]), np.abs(off[last - 1, at])) <= 0.3 * np.abs(gap)
+            last = len(clear) - 1 - np.argmax(clear[::-1], axis=0)
+            rows = np.maximum(last - np.arange(_REFUTING)[:, None], 0)
+            gone = np.fmax.reduce(np.abs(np.take_along_axis(off, rows, axis=0)), axis=0) <= 0.3 * np.abs(gap)
         return np.asarray(gone & clear.any(axis=0))
 
 
