@@ -834,4 +834,4 @@ def test_constant_terms_of_series():
     noise = np.random.default_rng(28).normal(size=(8, 500)) * rough
     found = ladder.constant(3 + np.sin(t) * t + noise, rough + 0 * noise, ladder.BOTH_SIDES)
     assert (np.abs(found.value - 3) <= found.bar).all()
-    assert np.median(found.bar) < 1e-7
+    assert (found.bar < 8 * rough[4]).all()  # of four roundoffs of the fifth step, doubled by extrapolation
