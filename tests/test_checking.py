@@ -730,7 +730,12 @@ def test_without_a_wish_for_directions_a_passing_check_takes_few_evaluations(noi
 def test_kinks_at_the_point_are_seen_however_small(slope, directions):
     """Beside derivatives of 1; whatever the given slope, and to one side only or to both."""
     rng = np.random.default_rng(25)
-    for bend, subgradient in ((abs, 0.0), (abs, 1.0), (lambda r: np.maximum(r, 0), 0.0), (lambda r: np.maximum(r, 0), 1.0)):
+    for bend, subgradient in (
+        (abs, 0.0),
+        (abs, 1.0),
+        (lambda r: np.maximum(r, 0), 0.0),
+        (lambda r: np.maximum(r, 0), 1.0),
+    ):
         x = rng.normal(size=3)
         c = x[1]
         f = lambda z: np.sin(z).sum() + slope * bend(z[1] - c)  # noqa: B023, E731

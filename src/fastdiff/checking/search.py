@@ -83,9 +83,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     along = []
     for j in range(d):
         look = Look(value[:, j], error[:, j], step[:, j], good[:, j], found.reason)
-        along.append(
-            look_along(lines, axis(d, j), given[:, j], floor[:, j], NARROW * most[:, j], enough[:, j], look)
-        )
+        along.append(look_along(lines, axis(d, j), given[:, j], floor[:, j], NARROW * most[:, j], enough[:, j], look))
     value, error = (np.stack(columns, axis=1) for columns in ([a.value for a in along], [a.error for a in along]))
     ok = np.stack([a.correct for a in along], axis=1)
     excess = np.where(ok, 0.0, np.stack([a.excess for a in along], axis=1))
@@ -322,7 +320,9 @@ def _blame(
             j = int(which[0])
             e = axis(len(v), j)
             entry = _as_entry(probe(e).line, limit)
-            judged = Probe(entry, one.total).judged(i) if entry.correct[i] else judge(lines, claim, entry, np.array([i]))[0]
+            judged = (
+                Probe(entry, one.total).judged(i) if entry.correct[i] else judge(lines, claim, entry, np.array([i]))[0]
+            )
             yield Finding(judged, i, j)
             continue
         block = confirm(which, one)
