@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastdiff
-from fastdiff import differences, small, steps
+from fastdiff import differences, rounds, small, steps
 
 BACKENDS = ("compiled", "numpy")
 ELEMENTS = 10_000
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # of peers
 def kernels(request, monkeypatch):
     """The kernels of one backend, and the library running on them."""
     module = pytest.importorskip(f"fastdiff.kernels._{request.param}")
-    for user in (differences, small):
+    for user in (differences, rounds, small):
         monkeypatch.setattr(user, "backend", module)
     return module
 
