@@ -774,7 +774,7 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
         const bool faint = (highest == most) & ((b->fall[i] > SHALLOW) | (b->unit[i] > b->roundoff[i]));
         hopeful = (highest < most) | faint ? larger(hopeful, EXPLORE) : hopeful;
         b->growth[i] = whole_below(smaller(larger(b->growth[i], smaller(hopeful, 12.0)), smaller(b->most[i], 24.0)));
-        b->best[i] = strength < WEAK ? GAIN - 1.0 : GAIN;
+        b->best[i] = (strength < WEAK) & (b->unit[i] <= b->roundoff[i]) ? GAIN - 1.0 : GAIN; /* not where noise was heard */
     }
     EACH {
         const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i], gain = b->best[i];

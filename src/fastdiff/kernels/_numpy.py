@@ -532,7 +532,7 @@ def _control(
     growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
     growth = np.floor(growth)
     exact = spectrum.roundoff - _log2(total) <= t.exact
-    gain = np.where(strength < _WEAK, _GAIN - 1.0, _GAIN)
+    gain = np.where((strength < _WEAK) & (unit <= roundoff), _GAIN - 1.0, _GAIN)  # not where noise was heard
     grow = settled & base & (growth * n >= gain) & (s[_HI] - k >= gain) & ~exact & ~nought
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
