@@ -47,7 +47,6 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define TOLERANCE 4.0
 #define EARLY 1.0
 #define GAIN 6.0
-#define WEAK 24.0
 #define EXPLORE 6.0
 #define SHALLOW (-8.0)
 #define PROBE 12.0
@@ -486,14 +485,14 @@ INLINE void spectrum(block *b, const level_table *t, size_t len)
 }
 
 /* Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's: three of them,
- * or after the first level two, where those before do not predict the last. Heights are log2 of coefficients in units of
- * the noise, whatever the row's norm. */
+ * or after the first level, which is looked at for first derivatives only, two, where those before do not predict the
+ * last. Heights are log2 of coefficients in units of the noise, whatever the row's norm. */
 INLINE void plateau(block *b, const level_table *t, bool base, size_t len)
 {
     const size_t last = t->last;
     const bool sides = last != 5 || t->offsets[0] * t->offsets[1] < 0.0;
     const size_t n = t->n, low = sides ? last - 2 : 2, high = sides ? last : 3;
-    if (last < 4) {
+    if (last < 4 || !(base || n == 1)) {
         EACH b->flat[i] = b->plateau[i] = 0.0;
         return;
     }
@@ -774,7 +773,8 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
         const bool faint = (highest == most) & ((b->fall[i] > SHALLOW) | (b->unit[i] > b->roundoff[i]));
         hopeful = (highest < most) | faint ? larger(hopeful, EXPLORE) : hopeful;
         b->growth[i] = whole_below(smaller(larger(b->growth[i], smaller(hopeful, 12.0)), smaller(b->most[i], 24.0)));
-        b->best[i] = (strength < WEAK) & (b->unit[i] <= b->roundoff[i]) ? GAIN - 1.0 : GAIN; /* not where noise was heard */
+        /* noise that was heard hides what a larger step runs into */
+        b->best[i] = (strength < -0.5 * b->lu[i]) & (b->unit[i] <= b->roundoff[i]) ? GAIN - 1.0 : GAIN;
     }
     EACH {
         const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i], gain = b->best[i];
@@ -1381,7 +1381,7 @@ static void first_look(const call *a, size_t first)
         hopeful = highest < start_at ? 8.0 : hopeful;
         hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
         const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
-        const double gain = strength < WEAK ? GAIN - 1.0 : GAIN;
+        const double gain = strength < -0.5 * lu ? GAIN - 1.0 : GAIN;
         const bool grow = (growth >= gain) & (cap[i] + 1.0 - k >= gain) & !(rounding - log2_of(total) <= t.exact);
 
         const bool near = (fabs(unscale) < 600.0) & (fabs(truncation) < 100.0) & (fabs(rounding) < 100.0) &

@@ -661,7 +661,10 @@ def test_ripples_in_noise_are_not_stepped_over():
     """Where noise was heard a step does not grow once more for less than the usual gain: it would run past structure that
     the noise hides from the smaller steps, and the bar would hold for the mean slope alone."""
     x = np.random.default_rng(7).uniform(-3, 3, 300)
-    f = lambda x: np.round(5 * x + 1e-4 * np.sin(20 * x), 6)
+
+    def f(x):
+        return np.round(5 * x + 1e-4 * np.sin(20 * x), 6)
+
     r = derivative(f, x, full_output=True)
     missed = r.converged & (np.abs(r.value - (5 + 2e-3 * np.cos(20 * x))) > r.error)
     assert missed.sum() <= 0.08 * len(x)

@@ -57,8 +57,9 @@ _SMALLEST, _LARGEST = -1060.0, 1000.0  # log2 of steps
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
 _EARLY = 1.0  # the same where other levels follow
-_GAIN = 6.0  # log2 of the least growth of h that is worth another round; one less where few digits stand:
-_WEAK = 24.0  # log2 of the derivative's coefficient over roundoff
+_GAIN = (
+    6.0  # log2 of the least growth of h that is worth another round; one less where less than half of the digits stand
+)
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _SHALLOW = -8.0  # a fall to the roundoff that tells little of the coefficients after
 _LOUD = 5.0  # log2 of how much less the samples may differ at a much smaller step and still be noise
@@ -196,10 +197,11 @@ class _Spectrum:
 
     def flat(self, t: _Table, base: bool) -> NDArray[np.bool_]:
         """Whether the high coefficients stand on a plateau, well above roundoff and well below the derivative's: three of
-        them, or after the first level two, where those before do not predict the last."""
+        them, or after the first level, which is looked at for first derivatives only, two, where those before do not
+        predict the last."""
         last, n = t.last, t.n
         level = self.level
-        if last < 4:
+        if last < 4 or not (base or n == 1):
             return np.zeros(self.unit.shape, bool)
         apart = level[n] - self.plateau > 3.0
         if t.one_sided and last == 5:
@@ -532,7 +534,8 @@ def _control(
     growth = np.minimum(np.maximum(spectrum.growth, np.minimum(hopeful, 12.0)), np.minimum(spectrum.most, 24.0))
     growth = np.floor(growth)
     exact = spectrum.roundoff - _log2(total) <= t.exact
-    gain = np.where((strength < _WEAK) & (unit <= roundoff), _GAIN - 1.0, _GAIN)  # not where noise was heard
+    weak = (strength < -0.5 * lu) & (unit <= roundoff)  # noise that was heard hides what a larger step runs into
+    gain = np.where(weak, _GAIN - 1.0, _GAIN)
     grow = settled & base & (growth * n >= gain) & (s[_HI] - k >= gain) & ~exact & ~nought
     up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
