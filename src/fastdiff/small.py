@@ -1,7 +1,8 @@
 """Small problems, driven from C: one point and an f that returns floats, where arrays would cost more than f itself.
 
-The rounds, the control and hence the numbers are those of `differences`. Each function returns None where it does not
-apply, and the first value of f as a `Value` where that is no float, so that f is not called twice for it.
+The rounds, the control and hence the numbers are those of `rounds`, or at given steps those of `differences`. Each
+function returns None where it does not apply, and the first value of f as a `Value` where that is no float, so that f is
+not called twice for it.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ def _follower(n: int, method: str, accuracy: int | None, richardson: int | None)
 
 @cache
 def _quotient(method: str, accuracy: int | None, richardson: int | None) -> Any:
-    """In the order of `differences`."""
+    """With samples and weights in the order in which `differences` adds them up."""
     plain = steps.plain(1, method, accuracy, richardson)
     stencil = plain.stencils[plain.first_side][0]
     offsets, weights, denominator = textbook(stencil)

@@ -1,8 +1,9 @@
-"""Step control: where a lane starts, the tables that its control reads, and what its verdict means.
+"""Step control: the nodes of a lane, the tables that its control reads, and what its verdict means.
 
-The control itself is the kernel `control` (csrc/control.c, and the same in kernels/_numpy.py). It looks at the Taylor
-coefficients c_1, c_2, ... of the polynomial through a lane's samples, scaled by powers of the step h. Where h suits the
-function they fall geometrically down to the roundoff of the samples. From that one picture follow
+Where a lane starts and how it goes on are the kernels `start`, `control` and `next_round` (csrc/control.c, and the same in
+kernels/_numpy.py); `rounds` drives them. The control looks at the Taylor coefficients c_1, c_2, ... of the polynomial
+through a lane's samples, scaled by powers of the step h. Where h suits the function they fall geometrically down to the
+roundoff of the samples. From that one picture follow
 
 - the truncation error: the first coefficient that the stencil does not resolve, extrapolated from those it does;
 - the roundoff: the unit roundoff of f times the largest sample times the norm of the weights;
@@ -26,7 +27,8 @@ from numpy.typing import NDArray
 
 from .stencils import Row, Stencil, moment, rounded, taylor_rows
 
-# Fields of the state of one lane and output, in the order in which the kernels keep them.
+# Fields of the state of one lane and output, in the order in which the kernels keep them. Once it is done they mean nothing:
+# what came out lies in the rows of RESULTS.
 FIELDS = (
     "lo hi sigma zeros leap shrink probed rounds floor "  # bracket of log2 h, noise, counters, roundoff at the start
     "prev_k prev_c1 prev_c2 prev_value prev_error prev_flags first_k rough "  # the last round, for comparison

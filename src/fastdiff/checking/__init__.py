@@ -58,8 +58,8 @@ def check_gradient(
         f takes many points at once.
     directions : int, optional
         Compare derivatives along so many random directions, and when one fails, halve it down to the array and entry
-        to blame. By default every entry is compared by itself, up to 200 of them; above that one direction is or more,
-        as many as 60 evaluations of f allow.
+        to blame. By default every entry is compared by itself, up to 200 of them; above that one to four directions
+        are, as many as 60 evaluations of f allow.
     seed : int, optional
         Of the random directions.
     rtol : float, optional
@@ -275,7 +275,8 @@ def check_jvp(
     x, args, vectorized, seed, rtol, bounds
         As for `check_gradient`.
     directions : int, optional
-        How many random v are tried; by default up to 4. When one fails it is halved down to the entry to blame.
+        How many random v are tried; by default up to 4, as many as 60 evaluations of f allow. When one fails it is halved
+        down to the entry to blame.
 
     Returns
     -------
