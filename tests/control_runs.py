@@ -83,10 +83,9 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
     k = np.minimum(k, caps[scheme.first_side])
     side, level = np.full(lanes, float(scheme.first_side)), np.zeros(lanes)
     state = np.full((lanes, outputs, len(steps.FIELDS)), 7.0)
-    state[..., steps.FIELD["status"]] = steps.RUNNING
     results = np.zeros((len(steps.RESULTS), lanes, outputs))
     fresh = np.ones(lanes, bool)
-    status, want_k, want_level, want_side = (steps.FIELD[f] for f in "status want_k want_level want_side".split())
+    want_k, want_level, want_side = (steps.FIELD[f] for f in "want_k want_level want_side".split())
     for _ in range(limit):
         active = (results[3] == steps.RUNNING).any(axis=1)
         if not active.any():
@@ -109,11 +108,9 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, k_least, caps)]
                 control(node.table, samples, eps, *bounds, int(s), int(v), first, part, found)
                 state[lane], results[:, lane] = part, found
-            part = state[lane]
-            part[..., status] = results[3, lane]
-            needy = np.argmax(part[..., status] == steps.RUNNING, axis=1)
-            wants = part[np.arange(lane.size), needy].T
-            going = wants[status] == steps.RUNNING
+            running = results[3, lane] == steps.RUNNING
+            wants = state[lane, np.argmax(running, axis=1)].T
+            going = running.any(axis=1)
             k[lane[going]] = wants[want_k][going]
             level[lane[going]] = wants[want_level][going]
             side[lane[going]] = wants[want_side][going]

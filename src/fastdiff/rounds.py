@@ -90,7 +90,7 @@ class _Batch:
 
     def part(self, chosen: NDArray[intp]) -> "_Batch":
         """Some of the lanes."""
-        which = chosen + self.which.start if isinstance(self.which, slice) else self.which[chosen]
+        which = _among(self.which, chosen)
         caps, samples, results = (_columns(a, chosen) for a in (self.caps, self.samples, self.results))
         scale, k, unit, least = (a[chosen] for a in (self.scale, self.k, self.unit, self.least))
         return _Batch(which, scale, k, unit, least, caps, samples, self.state[chosen], results)
@@ -110,6 +110,11 @@ class _Batch:
             for name in ("caps", "samples", "results")
         )
         return cls(which, scale, k, unit, least, caps, samples, state, results)
+
+
+def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]:
+    """The places of the chosen lanes of a batch among all."""
+    return chosen + which.start if isinstance(which, slice) else which[chosen]
 
 
 def _columns(rows: NDArray[float64], chosen: NDArray[intp]) -> NDArray[float64]:
@@ -206,8 +211,7 @@ def _sample(
         function.sample_nodes(which, offsets, h, out)
         return
     taken = np.empty((len(offsets), len(chosen), out.shape[2]))
-    lanes = chosen + which.start if isinstance(which, slice) else which[chosen]
-    function.sample_nodes(lanes, offsets, h, taken)
+    function.sample_nodes(_among(which, chosen), offsets, h, taken)
     for new, old in zip(taken, out):
         if out.shape[2] == 1:  # much faster than rows
             old[:, 0][chosen] = new[:, 0]

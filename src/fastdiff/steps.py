@@ -80,7 +80,6 @@ def log2(x: float) -> float:
 class Level:
     """One set of nodes and all that the control needs to know of it. `offsets[0]` is 0, the point itself."""
 
-    n: int
     offsets: tuple[float, ...]
     table: NDArray[float64]  # see `pack`
 
@@ -210,7 +209,7 @@ def _levels(n: int, sets: Sequence[Sequence[Fraction | int]], value: Stencil | N
             (len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j]), _noise_gain(nodes[j], rows[j]))
             for j in range(i + 1, len(nodes))
         ]
-        packed.append(Level(n, tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim)))
+        packed.append(Level(tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim)))
     return tuple(packed)
 
 

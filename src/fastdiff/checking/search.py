@@ -35,7 +35,7 @@ _FOR_ALL = ENOUGH - 2 * FIRST  # of these for first looks: one second look is le
 _FOR_FIRST = _FOR_ALL - 2 * FIRST  # along the first direction
 _FOR_LOOK = 7  # by the operators: one round
 _SMALL = 1e-3  # share of what matters most, below which a derivative need not be seen sharply
-_TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
+TOGETHER = 8  # lines looked at a second time, before it is asked whether that suffices
 _LISTED = 1000  # entries that are wrong or unclear in a report
 _FOUND = 3  # wrong entries to be tracked down
 _BLOCKS = 64  # arrays to be compared one by one when a direction fails
@@ -91,9 +91,9 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     order = np.argsort(-excess.max(axis=0, initial=0.0), kind="stable")
     columns = [j for j in order.tolist() if not ok[:, j].all()]
     unclear = [j for j in columns if not good[~ok[:, j], j].all()]  # some of what no bar is known for, too
-    columns = [*dict.fromkeys([*columns[: _TOGETHER - 2], *unclear[:2], *columns])]
+    columns = [*dict.fromkeys([*columns[: TOGETHER - 2], *unclear[:2], *columns])]
     for count, j in enumerate(columns):
-        if count >= _TOGETHER and any(f.judged.verdict != CORRECT for f in findings):
+        if count >= TOGETHER and any(f.judged.verdict != CORRECT for f in findings):
             break
         outputs = np.flatnonzero(~ok[:, j])
         outputs = outputs[np.argsort(-excess[outputs, j], kind="stable")]
@@ -237,7 +237,7 @@ def random_directions(
         ok = line.correct
         resolved |= ok
         outputs = np.flatnonzero(~ok)
-        outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:_TOGETHER]
+        outputs = outputs[np.argsort(-one.excess[outputs], kind="stable")][:TOGETHER]
         doubtful = judge(lines, claim, line, outputs)
         lines.most = None
         if any(j.verdict == WRONG for j in doubtful):

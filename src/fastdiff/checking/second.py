@@ -11,12 +11,11 @@ from .. import operators
 from .claims import Claim, Matrix
 from .lines import Lines, Look
 from .parameters import Parameters
-from .search import Finding, Outcome, axis, halved, random_direction, worst_first
+from .search import TOGETHER, Finding, Outcome, axis, halved, random_direction, worst_first
 from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance
 
 _PAIRS = 3  # of random directions, when nobody says how many
 _LOOKS = ((1.375, 1.0), (0.8125, 1.6875))  # factors of the two directions, for samples at other points
-_TOGETHER = 8
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance) -> Outcome:
     order = [divmod(int(k), d) for k in np.argsort(-excess, axis=None, kind="stable") if open_.flat[k]]
     for count, (i, j) in enumerate(order):
         settled = any(f.judged.verdict != CORRECT for f in findings)
-        if count >= _TOGETHER and settled:
+        if count >= TOGETHER and settled:
             clear = good[i, j] and excess[i, j] > 4.0 and any(f.judged.verdict == WRONG for f in findings)
             reason = "" if clear else (found.reason or "the error bar is too wide")
             one = Judged(WRONG if clear else INCONCLUSIVE, given[i, j], value[i, j], error[i, j], reason=reason)

@@ -256,9 +256,12 @@ def _decide(line: Line, second: Reading, i: int, floor: float, order: float) -> 
         known = False  # two that would see what the operators say, and do not
     # Both ladders together know more than each alone.
     share = np.square(bars.min() / bars)
-    looks = [(given + float((share * gaps).sum() / share.sum()), float(bars.min()))] if np.isfinite(bars).all() else []
-    looks += [(given + float(g), float(b)) for g, b in zip(gaps, bars) if np.isfinite(b) and not looks]
-    looks += [(float(look.value[i]), float(look.error[i]))] if known else []
+    if np.isfinite(bars).all():
+        looks = [(given + float((share * gaps).sum() / share.sum()), float(bars.min()))]
+    else:
+        looks = [(given + float(g), float(b)) for g, b in zip(gaps, bars) if np.isfinite(b)]
+    if known:
+        looks.append((float(look.value[i]), float(look.error[i])))
     value, bar = min(looks, key=lambda at: at[1], default=(estimated, float("inf")))
     if not abs(given - value) <= bar + floor:
         return Judged(INCONCLUSIVE, given, value, bar, order, reason or hidden or _mixed(given, value))
