@@ -787,9 +787,11 @@ def test_errors_between_kinks_are_found():
 
 def test_turns_faster_than_steps_raise_no_alarm():
     """What looks like a slope at larger steps is none if f has another one at smaller steps."""
-    for x in (0.3, 1.7, -2.2):
-        f = lambda x: np.sin(x[0]) + 1e-6 * np.cos(1e6 * x[0])  # noqa: E731
-        assert check_gradient(f, lambda x: np.cos(x) - np.sin(1e6 * x), [x]).verdict != "wrong"
+    for size, pace in ((1.0, 1e6), (1.0, 1e8), (0.1, 1e8)):
+        for x in (0.3, 0.9, 1.7, -2.2, 4.1):
+            f = lambda x: np.sin(x[0]) + size / pace * np.cos(pace * x[0])  # noqa: B023, E731
+            grad = lambda x: np.cos(x) - size * np.sin(pace * x)  # noqa: B023, E731
+            assert check_gradient(f, grad, [x]).verdict != "wrong"
 
 
 def test_a_solver_with_a_thousand_steps():
