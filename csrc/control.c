@@ -2,9 +2,13 @@
  *
  * The specification is src/fastdiff/kernels/_numpy.py, function by function; the fields of the state and the layout of
  * a table are those of src/fastdiff/steps.py. An element is one output of one lane. Elements are judged LANES at a time
- * by code without branches, on arrays that stay in the first-level cache. That settles the plain ones: finite samples
- * that differ, no noise, nothing to compare with, exponents of moderate size. The others are judged one by one, by the
- * same functions at length one and some more.
+ * by code without branches:
+ *
+ * - `first_look`, in registers, accepts most first derivatives in their first round;
+ * - `judge_block`, on arrays that stay in the first-level cache, settles plain elements in their first round: finite
+ *   samples that differ, no noise, exponents of moderate size;
+ * - `judge_compared` does later rounds, with noise and with the round before to compare with;
+ * - `judge_one` does the rest one by one, by the same functions at length one and some more.
  */
 #include "fastdiff.h"
 
@@ -200,11 +204,7 @@ typedef struct {
     double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES], alarm[LANES];
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
-    const double *from; /* the state: of the first element, or of all where `at` says which */
-    const size_t *at;
-    bool fresh;
-    size_t have;
-    uint32_t fetched, changed; /* fields of s that hold the state, that will have to be written back */
+    uint32_t held; /* fields of s that hold the state; in a first round the others are filled in when they are needed */
 } block;
 
 #define EACH for (size_t i = 0; i < len; i++)
@@ -240,51 +240,51 @@ INLINE double initial(size_t field)
     }
 }
 
-/* Fields of the state, with copies of the first element after the last one. */
-INLINE void fetch(block *b, size_t len, uint32_t fields)
+/* Fields as they are before the first round. */
+INLINE void fill(block *b, uint32_t fields, size_t len)
 {
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
-        if (fields >> f & 1) {
-            if (b->fresh) {
-                EACH b->s[f][i] = f == HI ? b->cap[i] + 1.0 : initial(f);
-                continue;
-            }
-            const double *from = b->from + f;
-            if (b->at)
-                for (size_t i = 0; i < b->have; i++)
-                    b->s[f][i] = from[b->at[i] * FIELDS];
-            else
-                for (size_t i = 0; i < b->have; i++)
-                    b->s[f][i] = from[i * FIELDS];
-            for (size_t i = b->have; i < len; i++)
-                b->s[f][i] = b->s[f][0];
-        }
+        if (fields >> f & 1)
+            EACH b->s[f][i] = f == HI ? b->cap[i] + 1.0 : initial(f);
 }
 
-/* Fields that are needed as they are. */
-ONCE void fetch_later(block *b, uint32_t fields, size_t len)
+ONCE void fill_missing(block *b, uint32_t fields, size_t len)
 {
-    fetch(b, len, fields & ~b->fetched);
-    b->fetched |= fields;
+    fill(b, fields & ~b->held, len);
+    b->held |= fields;
 }
 
-/* Fields that are about to change in part. */
-INLINE void change(block *b, uint32_t fields, size_t len)
+/* Before fields are read, or changed in part. */
+INLINE void need(block *b, uint32_t fields, size_t len)
 {
-    if (fields & ~b->fetched)
-        fetch_later(b, fields, len);
-    b->changed |= fields;
+    if (fields & ~b->held)
+        fill_missing(b, fields, len);
 }
 
-/* The elements first to first + have, or those at `at`, and copies of the first one up to len. */
+/* The state of the elements first to first + have, or of those at `at`, and copies of the first one up to len. */
+INLINE void fetch(block *b, const call *a, size_t first, const size_t *at, size_t have, size_t len)
+{
+    UNROLLED
+    for (size_t f = 0; f < FIELDS; f++) {
+        const double *from = a->state + f;
+        if (at)
+            for (size_t i = 0; i < have; i++)
+                b->s[f][i] = from[at[i] * FIELDS];
+        else
+            for (size_t i = 0; i < have; i++)
+                b->s[f][i] = from[(first + i) * FIELDS];
+        for (size_t i = have; i < len; i++)
+            b->s[f][i] = b->s[f][0];
+    }
+    for (size_t i = 0; i < len; i++)
+        b->s[STATUS][i] = a->status[at ? at[i < have ? i : 0] : first + (i < have ? i : 0)];
+}
+
+/* The same elements: samples, what is known of their lanes, and these fields; all of them unless it is their first round. */
 INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t have, size_t len, uint32_t fields)
 {
-    b->from = at ? a->state : a->state + first * FIELDS;
-    b->at = at;
-    b->fresh = a->fresh;
-    b->have = have;
-    b->fetched = b->changed = fields;
+    b->held = fields;
     if (at) {
         for (size_t q = 0; q <= a->t.last; q++)
             for (size_t i = 0; i < have; i++)
@@ -319,11 +319,10 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         b->k_least[i] = b->k_least[0];
         b->cap[i] = b->cap[0];
     }
-    fetch(b, len, fields);
-    if (!a->fresh) {
-        for (size_t i = 0; i < len; i++)
-            b->s[STATUS][i] = a->status[at ? at[i < have ? i : 0] : first + (i < have ? i : 0)];
-    }
+    if (a->fresh)
+        fill(b, fields, len);
+    else
+        fetch(b, a, first, at, have, len);
 }
 
 /* --- from samples to coefficients ---------------------------------------------------------------------------------- */
@@ -558,7 +557,7 @@ INLINE double tolerance_of(const call *a) { return a->base && a->t.later ? EARLY
 INLINE void listen(block *b, const level_table *t, size_t len, bool plain)
 {
     const size_t last = t->last;
-    change(b, BIT(ROUGH), len);
+    need(b, BIT(ROUGH), len);
     EACH b->work[i] = fabs(b->d[1][i]);
     for (size_t q = 2; q <= last; q++)
         EACH b->work[i] = larger(fabs(b->d[q][i]), b->work[i]);
@@ -629,7 +628,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
     const size_t last = t->last, n = t->n;
-    uint64_t rough = 0, worse = 0, met = 0;
+    uint64_t rough = 0, worse = 0;
     if (t->fallback)
         EACH b->total[i] = t->fallback_missed * fabs(b->c[last][i]) <= b->unit[i] ? b->spare[i] : b->total[i];
     EACH {
@@ -657,7 +656,8 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         b->error[i] = error + (b->unit[i] > b->roundoff[i] ? 1.0 : SAFETY) * b->work[i];
         b->s[FLOOR][i] = b->s[FLOOR][i] == INFINITY ? floor : b->s[FLOOR][i];
     }
-    EACH b->corner[i] = b->conflict[i] = 0.0;
+    if (!plain)
+        EACH b->corner[i] = b->conflict[i] = 0.0;
     if (a->base && !plain)
         EACH {
             double fell = b->s[PREV_K][i] - b->k[i], back = power(b->exponent[i]);
@@ -674,7 +674,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
     if (a->base && (rough || !plain))
         listen(b, t, len, plain);
     if (rough) {
-        change(b, BIT(SPREAD_FIRST) | BIT(SPREAD_LEAST), len);
+        need(b, BIT(SPREAD_FIRST) | BIT(SPREAD_LEAST), len);
         EACH b->work[i] = n == 1 ? 0.0 : INFINITY;
         for (size_t q = 1; n == 1 && q <= last; q++)
             EACH b->work[i] = larger(fabs(b->d[q][i] / t->offsets[q - 1] - b->total[i]), b->work[i]);
@@ -695,20 +695,16 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
             b->error[i] = (fabs(b->value[i]) <= DBL_MAX) & !deaf ? b->error[i] : INFINITY;
         }
     /* Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f. */
-    if (a->base) {
-        EACH met |= bits_of(b->s[PREV_K][i] < INFINITY ? 1.0 : 0.0);
-        if (met || !plain) {
-            fetch_later(b, BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS), len);
-            EACH {
-                double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
-                bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
-                bool conflict = calm & (apart > 16.0 * (b->error[i] + b->s[PREV_ERROR][i]));
-                b->error[i] = conflict ? apart : b->error[i];
-                b->s[ERROR][i] = conflict ? larger(b->s[ERROR][i], apart) : b->s[ERROR][i];
-                b->conflict[i] = conflict ? 1.0 : 0.0;
-            }
+    if (a->base && !plain) {
+        EACH {
+            double apart = fabs(b->value[i] - b->s[PREV_VALUE][i]);
+            bool calm = (b->bad[i] == 0.0) & (b->s[PREV_K][i] < INFINITY) & (b->s[PREV_FLAGS][i] == 0.0);
+            bool conflict = calm & (apart > 16.0 * (b->error[i] + b->s[PREV_ERROR][i]));
+            b->error[i] = conflict ? apart : b->error[i];
+            b->s[ERROR][i] = conflict ? larger(b->s[ERROR][i], apart) : b->s[ERROR][i];
+            b->conflict[i] = conflict ? 1.0 : 0.0;
         }
-        if (n == 1 && !plain)
+        if (n == 1)
             staircase(b, a, len);
     }
     if (!plain)
@@ -721,7 +717,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
 
     EACH worse |= bits_of(b->error[i] < b->s[ERROR][i] ? 0.0 : 1.0);
     if (worse) {
-        change(b, BIT(VALUE) | BIT(K), len);
+        need(b, BIT(VALUE) | BIT(K), len);
         EACH {
             bool better = b->error[i] < b->s[ERROR][i];
             b->s[ERROR][i] = better ? b->error[i] : b->s[ERROR][i];
@@ -734,7 +730,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         EACH b->s[K][i] = b->k[i];
     }
     EACH b->s[LAST_VALUE][i] = b->value[i];
-    b->changed |= BIT(FLOOR) | BIT(ERROR) | BIT(VALUE) | BIT(K) | BIT(LAST_VALUE);
+    b->held |= BIT(VALUE) | BIT(K) | BIT(LAST_VALUE);
     if (a->base) {
         EACH {
             double back = power(b->exponent[i]);
@@ -746,8 +742,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         EACH b->s[PREV_K][i] = b->k[i];
         EACH b->s[PREV_VALUE][i] = b->value[i];
         EACH b->s[PREV_ERROR][i] = b->error[i];
-        b->changed |= BIT(PREV_K) | BIT(PREV_C1) | BIT(PREV_C2) | BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS) |
-                      BIT(FIRST_K);
+        b->held |= BIT(PREV_C1) | BIT(PREV_C2) | BIT(PREV_VALUE) | BIT(PREV_ERROR) | BIT(PREV_FLAGS);
     }
 }
 
@@ -829,8 +824,7 @@ INLINE void hear_out(block *b, size_t len)
     }
 }
 
-/* What samples say that are finite and not all equal. `plain`: no noise is known of, nothing is suspicious, exponents
- * are moderate. */
+/* What samples say that are finite and not all equal. `plain`: a first round, nothing suspicious, exponents moderate. */
 INLINE void judge(block *b, const call *a, size_t len, bool plain)
 {
     const level_table *t = &a->t;
@@ -882,27 +876,26 @@ INLINE void judge(block *b, const call *a, size_t len, bool plain)
         EACH b->grow[i] = 0.0;
     EACH growing |= bits_of(b->grow[i]);
     EACH {
-        double done = (b->conflict[i] != 0.0) | (plain ? false : b->deaf[i] != 0.0) ? NOT_SMOOTH : CONVERGED;
+        double done = !plain && ((b->conflict[i] != 0.0) | (b->deaf[i] != 0.0)) ? NOT_SMOOTH : CONVERGED;
         b->s[STATUS][i] = (b->settled[i] != 0.0) & (b->grow[i] == 0.0) ? done : RUNNING;
     }
     if (a->base && !plain)
         hear_out(b, len);
     const double next_level = a->level + 1.0;
     EACH b->s[WANT_LEVEL][i] = b->extend[i] != 0.0 ? next_level : 0.0;
-    b->changed |= BIT(LO) | BIT(STATUS) | BIT(WANT_LEVEL);
     if (!(extending | shrinking | growing))
         return;
-    change(b, BIT(WANT_K), len);
+    need(b, BIT(WANT_K), len);
     EACH {
         const double want = b->extend[i] != 0.0 ? b->k[i] : b->s[WANT_K][i];
         b->s[WANT_K][i] = b->grow[i] != 0.0 ? b->up[i] : want;
     }
     if (shrinking) {
-        change(b, BIT(SHRINK), len);
-        b->changed |= BIT(HI);
+        need(b, BIT(SHRINK), len);
         shrunken(b, a, len, plain);
         EACH shrunk(b, i, b->shrink[i] != 0.0, b->down[i]);
-        EACH b->s[STATUS][i] = b->corner[i] != 0.0 ? NOT_SMOOTH : b->s[STATUS][i];
+        if (!plain)
+            EACH b->s[STATUS][i] = b->corner[i] != 0.0 ? NOT_SMOOTH : b->s[STATUS][i];
         if (a->base && !plain)
             hear_out(b, len);
     }
@@ -1075,7 +1068,7 @@ INLINE void begin(block *b, const call *a, size_t len)
         b->s[WANT_SIDE][i] = (double)a->side;
         b->s[ROUNDS][i] = b->s[ROUNDS][i] + (a->base ? 1.0 : 0.0);
     }
-    b->changed |= BIT(WANT_LEVEL) | BIT(WANT_SIDE) | BIT(ROUNDS);
+    b->held |= BIT(WANT_LEVEL) | BIT(WANT_SIDE);
 }
 
 /* From differences to the verdict, whatever is known of the noise by now. */
@@ -1152,10 +1145,7 @@ INLINE void odd_ones(const block *b, double *keep, size_t len)
                     ((fabs(b->doubt[i]) < 100.0) | (b->doubt[i] < FAINT));
         keep[i] = plain & near ? keep[i] : 0.0;
     }
-    EACH {
-        bool late = (b->s[STATUS][i] == RUNNING) & (b->s[ROUNDS][i] >= ROUNDS_MAX) & (b->s[WANT_LEVEL][i] == 0.0);
-        keep[i] = late | (b->s[STATUS][i] == STALLED) | (b->s[STATUS][i] == NOT_SMOOTH) ? 0.0 : keep[i];
-    }
+    EACH keep[i] = b->s[STATUS][i] == STALLED ? 0.0 : keep[i];
 }
 
 /* The elements with a keep of 1 into the state; the others are judged one by one. */
@@ -1173,9 +1163,8 @@ static void store(const block *b, const call *a, size_t first, const size_t *at,
         }
     }
     for (size_t f = 0; f < FIELDS; f++)
-        if (b->changed >> f & 1)
-            for (size_t i = 0; i < count; i++)
-                a->state[to[i] + f] = b->s[f][kept[i]];
+        for (size_t i = 0; i < count; i++)
+            a->state[to[i] + f] = b->s[f][kept[i]];
 }
 
 /* Of fresh elements the state is written only where another round follows. */
@@ -1195,7 +1184,7 @@ static void store_fresh(block *b, const call *a, size_t first, const size_t *at,
             judge_one(a, at ? at[i] : first + i);
     if (!any)
         return;
-    fetch_later(b, ALL_FIELDS & ~b->changed, len);
+    fill_missing(b, ALL_FIELDS, len);
     for (size_t i = 0; i < have; i++)
         if (going[i] != 0.0) {
             double *state = a->state + (at ? at[i] : first + i) * FIELDS;
@@ -1235,7 +1224,6 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     load(&b, a, first, at, have, len, BIT(LO) | BIT(HI) | BIT(SIGMA) | BIT(ZEROS) | BIT(ROUNDS) | BIT(FLOOR) | BIT(PREV_K) |
                                       BIT(FIRST_K) | BIT(ERROR) | BIT(STATUS));
     EACH keep[i] = 1.0;
-    b.changed = 0;
     begin(&b, a, len);
     differences(&b, a, len);
     coefficients(&b, &a->t, len);
@@ -1462,8 +1450,8 @@ static void control(const double *table, const double *samples, double eps, cons
 
 #define WANTS(e, field) state[(e) * FIELDS + (field)]
 
-static size_t next_round(const double *state, const double *status, const double *k_least, double close, double *k, ptrdiff_t *order,
-                         ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs)
+static size_t next_round(const double *state, const double *status, const double *k_least, double close, double *k,
+                         ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs)
 {
     enum { KINDS = 16, BITS = 5 };
     size_t ends[KINDS], left = 0, end = 0;

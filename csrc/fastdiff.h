@@ -41,22 +41,22 @@ typedef struct {
     /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state (27 fields for each element; see
      * FIELDS in src/fastdiff/steps.py) of every running element of the `chosen` lanes at `which`, or with `which` NULL of
      * all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its
-     * number, 0 for the first round at a step. With `fresh` no round has judged these elements: all of them run, and nothing
-     * of their state is read. Error bar, value, log2 of the step and status go into rows of `results`, `stride` numbers
-     * apart; the state of elements that have ended means nothing. By lane: `scale`, `k`, `k_unit`, `k_least`, all but `scale` whole numbers or infinite, `k` finite. See `control` in
-     * src/fastdiff/kernels/_numpy.py. */
+     * number, 0 for the first round at a step. With `fresh` (level 0 only) no round has judged these elements: all of them
+     * run, and nothing of their state is read. Error bar, value, log2 of the step and status go into rows of `results`,
+     * `stride` numbers apart; the state of elements that have ended means nothing. By lane: `scale`, `k`, `k_unit`,
+     * `k_least`, all but `scale` whole numbers or infinite, `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, const double *k_least, const double *caps, int side, int level, int fresh,
                     const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
                     size_t outputs);
 
     /* What each of the lanes order[0] to order[going - 1] does next: what its neediest output wants, the one that asks for
-     * the smallest step. Its kind is four times the place of the side (0 central, 1 forward, 2 backward, 3 central less
-     * than 2**close least steps away) plus the level. The lanes that go on into `order`, sorted by kind and otherwise as
+     * the smallest step. Its kind is four times the place of the side (0 central, 1 forward, 2 backward, 3 central at a
+     * step less than 2**close times the least) plus the level. The lanes that go on into `order`, sorted by kind and otherwise as
      * they were, log2 of their steps into `k` by lane, their steps into `h` in that order, how many there are of each kind
      * into `counts[16]`, of all into the result. `status` is that row of the results; `work` has room for `going` numbers. */
-    size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k, ptrdiff_t *order,
-                         ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs);
+    size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k,
+                         ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs);
 } fd_control_kernels;
 
 /* --- recorded programs: csrc/program.c ---

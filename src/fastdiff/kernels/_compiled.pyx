@@ -327,8 +327,8 @@ def weights(cnp.ndarray nodes not None, size_t at, size_t n, double scale, cnp.n
 
 # --- small problems: f called from C, one lane after the other --------------------------------------------------------
 #
-# For one point the engine's arrays would cost more than f. The rounds are those of rounds.py, the control the same
-# kernel, so the results are too.
+# For one point the engine's arrays would cost more than f. The rounds are those of rounds.py, judged by the same kernels,
+# so the results are the same, too.
 
 cdef enum:
     FIELDS = 27
