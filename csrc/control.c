@@ -930,6 +930,80 @@ ONCE void spectrum_of(block *b, const level_table *t, size_t len) { spectrum(b, 
 ONCE void plateau_of(block *b, const call *a, size_t len) { plateau(b, &a->t, a->base, len); }
 ONCE void judge_of(block *b, const call *a, size_t len) { judge(b, a, len, false); }
 
+/* What this round and the one before at a larger step say of the noise in f, into sigma: the highest coefficients must
+ * fall as powers of the step. */
+ONCE void compare(block *b, const level_table *t, size_t len)
+{
+    const size_t last = t->last;
+    uint64_t any = 0;
+    EACH {
+        const double fell = b->s[PREV_K][i] - b->k[i], error = b->s[PREV_ERROR][i], value = b->s[PREV_VALUE][i];
+        const bool compared = (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) & (b->s[PREV_FLAGS][i] == 0.0);
+        const double least = exp2_of(log2_of(b->roundoff[i]) + t->norm + b->unscale[i], false);
+        const bool agree = fabs(scaled(b->total[i], b->unscale[i], false) - value) <= 8.0 * (error + least);
+        b->work[i] = compared & (error <= 0.015625 * fabs(value)) & agree ? fell : 0.0;
+    }
+    EACH any |= bits_of(b->work[i]);
+    if (!any)
+        return;
+    for (size_t p = 0; p < 2; p++) {
+        const size_t q = last - 1 + p;
+        const double unnorm = exp2_of(-t->norms[q - 1], false);
+        EACH {
+            const double fell = b->work[i], then = b->s[p ? PREV_C2 : PREV_C1][i];
+            const double now = b->c[q][i] * power(b->exponent[i]), expected = scaled(then, -(double)q * fell, false);
+            const double extra = fabs(now - expected);
+            /* what falls like h is structure, not noise */
+            const bool kink = fabs(log2_of(then) - log2_of(now) - fell) < 0.25 * fell;
+            const bool noise = (fell != 0.0) & (fabs(expected) <= extra) & !kink;
+            const double heard = 0.7 * extra * unnorm, roundoff = b->roundoff[i] * power(b->exponent[i]);
+            const bool news = noise & (b->s[SIGMA][i] == 0.0) & (heard > 4.0 * roundoff);
+            b->s[HI][i] = news ? b->cap[i] + 1.0 : b->s[HI][i]; /* it was noise that larger steps showed */
+            b->s[SIGMA][i] = noise ? larger(b->s[SIGMA][i], heard) : b->s[SIGMA][i];
+        }
+    }
+}
+
+INLINE void begin(block *b, const call *a, size_t len)
+{
+    EACH {
+        b->s[WANT_LEVEL][i] = 0.0;
+        b->s[WANT_SIDE][i] = (double)a->side;
+        b->s[ROUNDS][i] = b->s[ROUNDS][i] + (a->base ? 1.0 : 0.0);
+    }
+    b->held |= BIT(WANT_LEVEL) | BIT(WANT_SIDE);
+}
+
+/* From differences to the verdict, whatever is known of the noise by now. */
+INLINE void analyse(block *b, const call *a, size_t len)
+{
+    const level_table *t = &a->t;
+    uint64_t any = 0;
+    if (a->base)
+        compare(b, t, len);
+    EACH {
+        b->unit[i] = larger(b->roundoff[i], b->s[SIGMA][i] * power(-b->exponent[i]));
+        b->suspicious[i] = b->crossed[i] = 0.0;
+    }
+    spectrum_of(b, t, len);
+    plateau_of(b, a, len);
+    cross(b, len);
+    EACH {
+        const bool flat = b->flat[i] != 0.0;
+        const bool suspicious = flat & (b->plateau[i] > 16.0) & (b->s[PROBED][i] == 0.0) & (b->s[SIGMA][i] <= 0.0);
+        const double sigma = larger(b->unit[i], 0.7 * exp2_of(b->plateau[i] + b->lu[i], false));
+        const bool heard = flat & !suspicious;
+        b->suspicious[i] = suspicious & a->base ? 1.0 : 0.0;
+        b->work[i] = heard ? 1.0 : 0.0;
+        b->unit[i] = heard ? sigma : b->unit[i];
+        b->s[SIGMA][i] = heard ? larger(b->s[SIGMA][i], sigma * power(b->exponent[i])) : b->s[SIGMA][i];
+    }
+    EACH any |= bits_of(b->work[i]);
+    if (any)
+        spectrum_of(b, t, len);
+    judge_of(b, a, len);
+}
+
 /* --- one element, whatever it is ------------------------------------------------------------------------------------ */
 
 /* Turn to the side where f is finite; come closer where neither is. */
@@ -1025,80 +1099,6 @@ static bool probe_heard(block *b, const level_table *t)
     b->s[SIGMA][0] = larger(b->s[SIGMA][0], heard);
     start_again(b, 0);
     return true;
-}
-
-/* What this round and the one before at a larger step say of the noise in f, into sigma: the highest coefficients must
- * fall as powers of the step. */
-ONCE void compare(block *b, const level_table *t, size_t len)
-{
-    const size_t last = t->last;
-    uint64_t any = 0;
-    EACH {
-        const double fell = b->s[PREV_K][i] - b->k[i], error = b->s[PREV_ERROR][i], value = b->s[PREV_VALUE][i];
-        const bool compared = (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) & (b->s[PREV_FLAGS][i] == 0.0);
-        const double least = exp2_of(log2_of(b->roundoff[i]) + t->norm + b->unscale[i], false);
-        const bool agree = fabs(scaled(b->total[i], b->unscale[i], false) - value) <= 8.0 * (error + least);
-        b->work[i] = compared & (error <= 0.015625 * fabs(value)) & agree ? fell : 0.0;
-    }
-    EACH any |= bits_of(b->work[i]);
-    if (!any)
-        return;
-    for (size_t p = 0; p < 2; p++) {
-        const size_t q = last - 1 + p;
-        const double unnorm = exp2_of(-t->norms[q - 1], false);
-        EACH {
-            const double fell = b->work[i], then = b->s[p ? PREV_C2 : PREV_C1][i];
-            const double now = b->c[q][i] * power(b->exponent[i]), expected = scaled(then, -(double)q * fell, false);
-            const double extra = fabs(now - expected);
-            /* what falls like h is structure, not noise */
-            const bool kink = fabs(log2_of(then) - log2_of(now) - fell) < 0.25 * fell;
-            const bool noise = (fell != 0.0) & (fabs(expected) <= extra) & !kink;
-            const double heard = 0.7 * extra * unnorm, roundoff = b->roundoff[i] * power(b->exponent[i]);
-            const bool news = noise & (b->s[SIGMA][i] == 0.0) & (heard > 4.0 * roundoff);
-            b->s[HI][i] = news ? b->cap[i] + 1.0 : b->s[HI][i]; /* it was noise that larger steps showed */
-            b->s[SIGMA][i] = noise ? larger(b->s[SIGMA][i], heard) : b->s[SIGMA][i];
-        }
-    }
-}
-
-INLINE void begin(block *b, const call *a, size_t len)
-{
-    EACH {
-        b->s[WANT_LEVEL][i] = 0.0;
-        b->s[WANT_SIDE][i] = (double)a->side;
-        b->s[ROUNDS][i] = b->s[ROUNDS][i] + (a->base ? 1.0 : 0.0);
-    }
-    b->held |= BIT(WANT_LEVEL) | BIT(WANT_SIDE);
-}
-
-/* From differences to the verdict, whatever is known of the noise by now. */
-INLINE void analyse(block *b, const call *a, size_t len)
-{
-    const level_table *t = &a->t;
-    uint64_t any = 0;
-    if (a->base)
-        compare(b, t, len);
-    EACH {
-        b->unit[i] = larger(b->roundoff[i], b->s[SIGMA][i] * power(-b->exponent[i]));
-        b->suspicious[i] = b->crossed[i] = 0.0;
-    }
-    spectrum_of(b, t, len);
-    plateau_of(b, a, len);
-    cross(b, len);
-    EACH {
-        const bool flat = b->flat[i] != 0.0;
-        const bool suspicious = flat & (b->plateau[i] > 16.0) & (b->s[PROBED][i] == 0.0) & (b->s[SIGMA][i] <= 0.0);
-        const double sigma = larger(b->unit[i], 0.7 * exp2_of(b->plateau[i] + b->lu[i], false));
-        const bool heard = flat & !suspicious;
-        b->suspicious[i] = suspicious & a->base ? 1.0 : 0.0;
-        b->work[i] = heard ? 1.0 : 0.0;
-        b->unit[i] = heard ? sigma : b->unit[i];
-        b->s[SIGMA][i] = heard ? larger(b->s[SIGMA][i], sigma * power(b->exponent[i])) : b->s[SIGMA][i];
-    }
-    EACH any |= bits_of(b->work[i]);
-    if (any)
-        spectrum_of(b, t, len);
-    judge_of(b, a, len);
 }
 
 INLINE void report(const block *b, const call *a, size_t i, size_t element)
