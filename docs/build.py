@@ -64,6 +64,10 @@ def build(out: Path) -> int:
         profile.mkdir()
         (profile / "ipython_kernel_config.py").write_text("get_config().Application.log_level = 'ERROR'\n")
         os.environ["IPYTHONDIR"] = scratch
+        # A list of fonts of its own, made once: what other processes do to the user's, or making it, would speak up in pages.
+        os.environ["MPLCONFIGDIR"] = str(Path(scratch, "matplotlib"))
+        import matplotlib.font_manager  # noqa: F401
+
         status = sphinx(
             ["-b", "html", "-W", "--keep-going", "-q", "-E", "-d", f"{out}/doctrees", str(HERE), f"{out}/html"]
         )
