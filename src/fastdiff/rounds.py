@@ -122,8 +122,8 @@ def _columns(rows: NDArray[float64], chosen: NDArray[intp]) -> NDArray[float64]:
     out = np.empty((len(rows), len(chosen), *rows.shape[2:]))
     if out[:1, :1].size > 1:
         return np.take(rows, chosen, axis=1, out=out)
-    for row, taken in zip(rows.reshape(len(rows), -1) if rows.flags.c_contiguous else rows[..., 0], out):
-        taken.reshape(-1)[...] = row[chosen]
+    for row, taken in zip(rows.reshape(rows.shape[:2]), out.reshape(out.shape[:2])):
+        taken[...] = row[chosen]
     return out
 
 
@@ -238,10 +238,11 @@ def first_steps(
 ) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
     """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by
     side, of every lane."""
-    k, least, unit, nothing = np.empty((4, lanes.count))
-    nothing[...] = 0.0
-    one = np.broadcast_to(np.asarray(lanes.unit, float64), (lanes.count,)).copy()
-    backend.start(one, nothing, scheme.unit, unit, least)
+    k, least = np.empty((2, lanes.count))
+    one = np.array(lanes.unit, float64, ndmin=1)  # often one number for all
+    of_one, unused = np.empty((2, one.size))
+    backend.start(one, np.zeros(one.size), scheme.unit, of_one, unused)
+    unit = np.broadcast_to(of_one, (lanes.count,)).copy()
     backend.start(lanes.scale, unit, scheme.unit, k, least)
     if lanes.room is None:
         return k, least, unit, scheme.first_side, _unlimited(lanes.count)

@@ -114,9 +114,8 @@ class Ladder:
         end = len(self.t) - 1
         with np.errstate(all="ignore"):
             seen = np.abs(kink.value) > _KINK * kink.bar
-            near = seen & (
-                np.abs(kink.value) * self.t[-1] > 4.0 * _SEEN * self.noise
-            )  # smaller steps may stay before it
+            # smaller steps may stay before it
+            near = seen & (np.abs(kink.value) * self.t[-1] > 4.0 * _SEEN * self.noise)
             open_ = ~(slope.bar <= enough)
             truncated = ~(slope.rough > 0.5 * slope.bar)
             gap = np.abs(slope.value)  # a kink has to be ruled out as the reason for it

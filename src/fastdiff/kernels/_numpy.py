@@ -57,9 +57,8 @@ _SMALLEST, _LARGEST = -1060.0, 1000.0  # log2 of steps
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
 _EARLY = 1.0  # the same where other levels follow
-_GAIN = (
-    6.0  # log2 of the least growth of h that is worth another round; one less where less than half of the digits stand
-)
+# log2 of the least growth of h that is worth another round; one less where less than half of the digits stand
+_GAIN = 6.0
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _SHALLOW = -8.0  # a fall to the roundoff that tells little of the coefficients after
 _LOUD = 5.0  # log2 of how much less the samples may differ at a much smaller step and still be noise
