@@ -4,7 +4,7 @@
  * a table are those of src/fastdiff/steps.py. An element is one output of one lane. Elements are judged LANES at a time
  * by code without branches:
  *
- * - `first_look`, in registers, accepts most first derivatives in their first round;
+ * - `accept`, in registers, ends most first derivatives, in their first round or a later one;
  * - `judge_block`, on arrays that stay in the first-level cache, settles plain elements in their first round: finite
  *   samples that differ, no noise, exponents of moderate size;
  * - `judge_compared` does later rounds, with noise and with the round before to compare with;
@@ -1235,87 +1235,107 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
     store_fresh(&b, a, first, at, have, keep);
 }
 
-/* --- the first round of a first derivative ---------------------------------------------------------------------------- */
+/* Elements first to first + have, or those at `at`, whatever they are. */
+static void judge_some(const call *a, size_t first, const size_t *at, size_t have)
+{
+    if (have > 3 && a->fresh)
+        judge_block(a, first, at, have);
+    else if (have > 3)
+        judge_compared(a, first, at, have);
+    else
+        for (size_t i = 0; i < have; i++)
+            judge_one(a, at ? at[i] : first + i);
+}
 
-/* Most elements end in their first round. This accepts those of them that are plain, by the rules above, with six samples
- * on both sides of x and all that is known of an element in registers. The rest are left to the rules above. */
-enum { FEW = 5 };
+/* --- first derivatives that are plain ---------------------------------------------------------------------------------- */
+
+/* Most elements end in their first round, or in the next. This accepts those of them that are plain, by the rules above,
+ * with samples on both sides of x and all that is known of an element in registers. The rest are left to the rules above,
+ * untouched. */
+enum { FEW = 5, MORE = 6 }; /* nodes of the levels that it knows, beside the point itself */
 
 /* out = w[0] * d[1] + w[1] * d[2] + ..., as `weigh` adds it */
-INLINE double weighed(const double *w, const double *d)
+INLINE double weighed(const double *w, const double *d, size_t few)
 {
-    return w[0] * d[1] + w[1] * d[2] + w[2] * d[3] + w[3] * d[4] + w[4] * d[5];
+    double sum = w[0] * d[1] + w[1] * d[2] + w[2] * d[3] + w[3] * d[4];
+    return few == FEW ? sum + w[4] * d[5] : sum + w[4] * d[5] + w[5] * d[6];
 }
 
-INLINE bool has_first_look(const call *a)
+INLINE bool can_be_plain(const call *a)
 {
     const level_table *t = &a->t;
-    return a->fresh && a->base && !a->which && a->outputs == 1 && t->n == 1 && t->last == FEW && t->fallback &&
-           t->offsets[0] * t->offsets[1] < 0.0 && t->power > (double)FEW;
+    return a->outputs == 1 && t->n == 1 && t->offsets[0] * t->offsets[1] < 0.0 &&
+           (a->base ? t->last == FEW && t->fallback && t->power > (double)FEW : t->last == MORE && !t->fallback);
 }
 
-/* Elements first to first + LANES. What is not accepted is left running. */
-static void first_look(const call *a, size_t first)
+/* What was known of elements before this round, and what comes of it. */
+typedef struct {
+    double samples[MORE + 1][LANES], scale[LANES], k[LANES], cap[LANES];
+    double hi[LANES], prev_k[LANES], prev_1[LANES], prev_2[LANES], prev_value[LANES], prev_error[LANES];
+    double error[LANES], value[LANES], best_k[LANES], status[LANES]; /* status: RUNNING on the way in, if plain so far */
+} plain;
+
+INLINE void accept(plain *p, const call *a, const size_t few, const bool fresh, const bool base)
 {
     enum { len = LANES };
     const level_table t = a->t;
     const double eps = a->eps, tolerance = tolerance_of(a), inverse = 1.0 / t.power;
-    const double *const cap = a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes + first;
-    const double *const samples = a->samples + first, *const scale = a->scale + first, *const at = a->k + first;
-    const size_t count = a->count;
-    double weights[(FEW + 2) * FEW], norms[FEW + 1], contamination[FEW + 1];
-    memcpy(weights, t.taylor, FEW * FEW * sizeof(double));
-    memcpy(weights + FEW * FEW, t.row, FEW * sizeof(double));
-    memcpy(weights + (FEW + 1) * FEW, t.fallback, FEW * sizeof(double));
-    for (size_t q = 1; q <= FEW; q++) {
+    double weights[(MORE + 2) * MORE], norms[MORE + 1], contamination[MORE + 1];
+    memcpy(weights, t.taylor, few * few * sizeof(double));
+    memcpy(weights + few * few, t.row, few * sizeof(double));
+    if (base)
+        memcpy(weights + (few + 1) * few, t.fallback, few * sizeof(double));
+    for (size_t q = 1; q <= few; q++) {
         norms[q] = t.norms[q - 1];
         contamination[q] = t.contamination[q - 1];
     }
-    double values[LANES], errors[LANES], statuses[LANES];
     EACH {
-        double d[FEW + 1], size[FEW + 1], seen[FEW + 1], stands[FEW + 1];
-        const double k = at[i];
+        double d[MORE + 1], size[MORE + 1], seen[MORE + 1], stands[MORE + 1];
+        const double k = p->k[i], here = p->samples[0][i];
 
-        double largest = fabs(samples[i]);
+        double largest = fabs(here);
         bool fine = largest <= DBL_MAX, still = true;
         UNROLLED
-        for (size_t q = 1; q <= FEW; q++) {
-            d[q] = samples[q * count + i];
+        for (size_t q = 1; q <= few; q++) {
+            d[q] = p->samples[q][i];
             fine &= fabs(d[q]) <= DBL_MAX;
             largest = larger(fabs(d[q]), largest);
         }
         const double exponent = limited(exponent_field(largest) - (0x1p52 + 1023.0), 1000.0), factor = power(-exponent);
         const double roundoff = larger(eps * (largest * factor), power(larger(-1074.0 - exponent, -1022.0)));
-        const double unscale = exponent - k, centre = samples[i] * factor, lu = log2_of(roundoff);
+        const double unscale = exponent - k, centre = here * factor, lu = log2_of(roundoff);
         UNROLLED
-        for (size_t q = 1; q <= FEW; q++) {
+        for (size_t q = 1; q <= few; q++) {
             d[q] = d[q] * factor - centre;
             still &= d[q] == 0.0;
         }
 
-        double highest = 0.0, last = 0.0;
+        double highest = 0.0, last = 0.0, before_last = 0.0;
         UNROLLED
-        for (size_t q = 1; q <= FEW; q++) {
-            last = weighed(weights + (q - 1) * FEW, d);
+        for (size_t q = 1; q <= few; q++) {
+            before_last = last;
+            last = weighed(weights + (q - 1) * few, d, few);
             const double noise = lu + norms[q];
             size[q] = log2_of(last);
             seen[q] = larger(size[q], noise);
             stands[q] = size[q] > noise + 2.0 ? size[q] : -INFINITY;
             highest = size[q] > noise + 2.0 ? (double)q : highest;
         }
-        double total = weighed(weights + FEW * FEW, d);
-        const double spare = weighed(weights + (FEW + 1) * FEW, d);
-        total = t.fallback_missed * fabs(last) <= roundoff ? spare : total;
+        double total = weighed(weights + few * few, d, few);
+        if (base) {
+            const double spare = weighed(weights + (few + 1) * few, d, few);
+            total = t.fallback_missed * fabs(last) <= roundoff ? spare : total;
+        }
 
         double decay = NONE, before_top = NONE, top = size[1], fall = 0.0;
         UNROLLED
-        for (size_t q = 2; q <= FEW; q++) {
+        for (size_t q = 2; q <= few; q++) {
             double best = INFINITY;
             UNROLLED
             for (size_t j = 2; j < q; j++)
                 best = smaller((size[q] - stands[j]) * (1.0 / (double)(q - j)), best);
             const double own = 1.0 / (double)(q - 1);
-            const double edge = q < FEW ? lu + norms[q < FEW ? q + 1 : q] - size[q] : INFINITY;
+            const double edge = q < few ? lu + norms[q < few ? q + 1 : q] - size[q] : INFINITY;
             const double alone = q > 2 ? (size[q] - size[1]) * own : edge;
             const double beyond = smaller(best < INFINITY ? best : alone, edge);
             const bool stood = stands[q] > -INFINITY;
@@ -1329,61 +1349,126 @@ static void first_look(const call *a, size_t first)
         }
 
         const double slope = smaller(larger(decay, -26.0), 2.0), rounding = lu + t.norm;
-        double truncation = t.missed + (larger(seen[FEW], seen[FEW - 1] + slope) + slope), most = INFINITY;
+        double truncation = t.missed + (larger(seen[few], seen[few - 1] + slope) + slope), most = INFINITY;
         UNROLLED
-        for (size_t q = 2; q <= FEW; q++)
+        for (size_t q = 2; q <= few; q++)
             truncation = larger(truncation, contamination[q] + seen[q]);
         UNROLLED
-        for (size_t q = 1; q <= FEW; q++)
+        for (size_t q = 1; q <= few; q++)
             most = smaller((1.0 - stands[q]) * (1.0 / (double)q), most);
-        const double predicted = larger(size[FEW - 1] + before_top, size[FEW - 2] + 2.0 * before_top);
-        double doubt = size[FEW] - norms[FEW] + t.norm;
-        doubt = size[FEW] > predicted + 2.0 ? doubt + 3.0 : doubt;
+        const double predicted = larger(size[few - 1] + before_top, size[few - 2] + 2.0 * before_top);
+        const bool surprise = size[few] > predicted + 2.0;
+        double doubt = size[few] - norms[few] + t.norm;
+        doubt = surprise ? doubt + 3.0 : doubt;
 
-        const double last_height = size[FEW] - norms[FEW] - lu;
-        const double plateau = larger(last_height, size[FEW - 1] - norms[FEW - 1] - lu);
+        const double last_height = size[few] - norms[few] - lu, below_height = size[few - 1] - norms[few - 1] - lu;
         const bool bad = decay > t.no_decay;
-        const bool flat = (last_height > 4.0) & (size[1] - norms[1] - lu - plateau > 3.0) &
-                          (last_height - (size[FEW - 2] - norms[FEW - 2] - lu) > -4.0);
+        bool even = last_height - (size[few - 2] - norms[few - 2] - lu) > -4.0;
+        if (!base)
+            even |= surprise & (last_height - below_height > -4.0);
+        const bool flat = (last_height > 4.0) & even &
+                          (size[1] - norms[1] - lu - larger(last_height, below_height) > 3.0);
 
         const double vague = doubt - rounding - VAGUE + tolerance;
         double excess = truncation - rounding;
-        excess = (stands[FEW] > -INFINITY) | (stands[FEW - 1] > -INFINITY) ? excess : smaller(excess, 0.0);
+        excess = (stands[few] > -INFINITY) | (stands[few - 1] > -INFINITY) ? excess : smaller(excess, 0.0);
         excess = doubt > rounding + VAGUE ? larger(excess, vague) : excess;
 
         const double value = total * power(unscale), ulp = exp2_of(rounding + unscale, true);
         const double doubtful = doubt < FAINT ? 0.0 : exp2_of(larger(doubt, FAINT) + unscale, true);
-        const double condition = smaller(1e12, scale[i] * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
+        const double condition = smaller(1e12, p->scale[i] * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
         double error = SAFETY * ulp;
         error = error + SAFETY * ulp * (condition > 1.0 ? sqrt(condition) : 0.0);
         error = error + SAFETY_TRUNCATION * exp2_of(truncation + unscale, true);
         error = error + SAFETY * doubtful;
 
-        const double reached = top + (t.power - highest) * larger(fall, -40.0);
-        const double told = highest > 1.0 ? (rounding - (t.aim + reached)) * inverse : 0.0;
-        const bool two = (stands[2] > -INFINITY) & (size[2] > size[1]);
-        const double strength = larger((two ? size[2] : size[1]) - lu, 0.0), start_at = two ? 2.0 : 1.0;
-        const double steps = larger(highest + 1.0 - start_at, 1.0);
-        double hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) * inverse;
-        hopeful = highest < t.power ? hopeful : 0.0;
-        hopeful = highest < start_at ? 8.0 : hopeful;
-        hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
-        const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
-        const double gain = strength < -0.5 * lu ? GAIN - 1.0 : GAIN;
-        const bool grow = (growth >= gain) & (cap[i] + 1.0 - k >= gain) & !(rounding - log2_of(total) <= t.exact);
-
-        const bool near = (fabs(unscale) < 600.0) & (fabs(truncation) < 100.0) & (fabs(rounding) < 100.0) &
-                          ((fabs(doubt) < 100.0) | (doubt < FAINT));
-        const bool accepted = fine & !still & !flat & !bad & (excess <= tolerance) & !grow & near;
-        values[i] = value;
-        errors[i] = error;
-        statuses[i] = accepted ? CONVERGED : RUNNING;
+        bool accepted = fine & !still & !flat & !bad & (excess <= tolerance) & (fabs(unscale) < 600.0) &
+                        (fabs(truncation) < 100.0) & (fabs(rounding) < 100.0) &
+                        ((fabs(doubt) < 100.0) | (doubt < FAINT));
+        if (base) {
+            const double reached = top + (t.power - highest) * larger(fall, -40.0);
+            const double told = highest > 1.0 ? (rounding - (t.aim + reached)) * inverse : 0.0;
+            const bool two = (stands[2] > -INFINITY) & (size[2] > size[1]);
+            const double strength = larger((two ? size[2] : size[1]) - lu, 0.0), start_at = two ? 2.0 : 1.0;
+            const double steps = larger(highest + 1.0 - start_at, 1.0);
+            double hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) * inverse;
+            hopeful = highest < t.power ? hopeful : 0.0;
+            hopeful = highest < start_at ? 8.0 : hopeful;
+            hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
+            const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
+            const double gain = strength < -0.5 * lu ? GAIN - 1.0 : GAIN;
+            const double room = (fresh ? p->cap[i] + 1.0 : p->hi[i]) - k;
+            accepted &= !((growth >= gain) & (room >= gain) & !(rounding - log2_of(total) <= t.exact));
+        }
+        if (base && !fresh) {
+            /* not where the round before says of the highest coefficients that they are noise, or of the value */
+            const double fell = p->prev_k[i] - k, back = power(exponent);
+            const double then_1 = p->prev_1[i] * power(limited(-(double)(few - 1) * fell, 1000.0));
+            const double then_2 = p->prev_2[i] * power(limited(-(double)few * fell, 1000.0));
+            const bool follows = (fabs(then_1) > fabs(before_last * back - then_1)) &
+                                 (fabs(then_2) > fabs(last * back - then_2));
+            const double apart = fabs(value - p->prev_value[i]);
+            accepted &= ((fell < 2.0) | follows) & (apart <= 16.0 * (error + p->prev_error[i]));
+        }
+        const bool better = fresh ? true : error < p->error[i];
+        p->error[i] = better ? error : p->error[i];
+        p->value[i] = better ? value : p->value[i];
+        p->best_k[i] = better ? k : p->best_k[i];
+        p->status[i] = accepted & (fresh ? true : p->status[i] == RUNNING) ? CONVERGED : RUNNING;
     }
-    memcpy(a->value + first, values, sizeof values);
-    memcpy(a->error + first, errors, sizeof errors);
-    memcpy(a->status + first, statuses, sizeof statuses);
-    memcpy(a->log_h + first, at, sizeof values);
 }
+
+/* The fresh elements first to first + LANES. */
+static void accept_fresh(const call *a, size_t first)
+{
+    plain p;
+    for (size_t q = 0; q <= FEW; q++)
+        memcpy(p.samples[q], a->samples + q * a->count + first, sizeof p.scale);
+    memcpy(p.scale, a->scale + first, sizeof p.scale);
+    memcpy(p.k, a->k + first, sizeof p.k);
+    memcpy(p.cap, a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes + first, sizeof p.cap);
+    accept(&p, a, FEW, true, true);
+    memcpy(a->value + first, p.value, sizeof p.value);
+    memcpy(a->error + first, p.error, sizeof p.error);
+    memcpy(a->status + first, p.status, sizeof p.status);
+    memcpy(a->log_h + first, p.k, sizeof p.k);
+}
+
+/* The elements at `at`, so many. The round before of some is no plain one to go by. */
+INLINE void accept_later(const call *a, const size_t *at, size_t have, const size_t few, const bool base)
+{
+    plain p;
+    for (size_t i = 0; i < LANES; i++) {
+        const size_t element = at[i < have ? i : 0];
+        const double *s = a->state + element * FIELDS;
+        for (size_t q = 0; q <= few; q++)
+            p.samples[q][i] = a->samples[q * a->count + element];
+        p.scale[i] = a->scale[element];
+        p.k[i] = a->k[element];
+        p.hi[i] = s[HI];
+        p.prev_k[i] = s[PREV_K];
+        p.prev_1[i] = s[PREV_C1];
+        p.prev_2[i] = s[PREV_C2];
+        p.prev_value[i] = s[PREV_VALUE];
+        p.prev_error[i] = s[PREV_ERROR];
+        p.error[i] = s[ERROR];
+        p.value[i] = s[VALUE];
+        p.best_k[i] = s[K];
+        const bool usual = (s[SIGMA] == 0.0) & (s[ZEROS] == 0.0) & (!base | (s[PREV_FLAGS] == 0.0) & (s[PREV_K] < INFINITY));
+        p.status[i] = usual ? RUNNING : STALLED;
+    }
+    accept(&p, a, few, false, base);
+    for (size_t i = 0; i < have; i++)
+        if (p.status[i] == CONVERGED) {
+            a->error[at[i]] = p.error[i];
+            a->value[at[i]] = p.value[i];
+            a->log_h[at[i]] = p.best_k[i];
+            a->status[at[i]] = CONVERGED;
+        }
+}
+
+static void accept_again(const call *a, const size_t *at, size_t have) { accept_later(a, at, have, FEW, true); }
+static void accept_more(const call *a, const size_t *at, size_t have) { accept_later(a, at, have, MORE, false); }
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
@@ -1416,36 +1501,33 @@ static void control(const double *table, const double *samples, double eps, cons
         .error = results, .value = results + stride, .log_h = results + 2 * stride, .status = results + 3 * stride,
     };
     const size_t all = which ? chosen * outputs : a.count;
-    size_t left[2 * LANES], waiting = 0, first = 0;
-    if (has_first_look(&a)) {
-        for (; first + LANES <= all; first += LANES) {
-            first_look(&a, first);
-            for (size_t i = first; i < first + LANES; i++) {
-                left[waiting] = i;
-                waiting += a.status[i] == RUNNING;
-            }
-            if (waiting >= LANES) {
-                waiting -= LANES;
-                judge_block(&a, 0, left + waiting, LANES);
-            }
+    const bool plainly = can_be_plain(&a);
+    size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
+    for (size_t first = 0; first < all; first += LANES) {
+        size_t have = all - first < LANES ? all - first : LANES, at[LANES];
+        const bool row = a.fresh && !which; /* elements in a row */
+        if (row && !(plainly && have == LANES)) {
+            judge_some(&a, first, NULL, have);
+            continue;
         }
-        if (waiting)
-            judge_block(&a, 0, left, waiting);
-    }
-    for (; first < all; first += LANES) {
-        size_t have = all - first < LANES ? all - first : LANES, busy = 0, at[LANES];
-        for (size_t i = 0; i < have; i++) {
+        for (size_t i = 0; i < have; i++)
             at[i] = place(&a, first + i);
-            busy += running(&a, at[i]);
+        if (row)
+            accept_fresh(&a, first);
+        else if (plainly && !a.fresh && a.base)
+            accept_again(&a, at, have);
+        else if (plainly && !a.fresh)
+            accept_more(&a, at, have);
+        for (size_t i = 0; i < have; i++) {
+            left[waiting] = at[i];
+            waiting += (a.fresh && which) || a.status[at[i]] == RUNNING;
         }
-        if (busy > 3 && a.fresh)
-            judge_block(&a, first, which ? at : NULL, have);
-        else if (busy > 3)
-            judge_compared(&a, first, which ? at : NULL, have);
-        else
-            for (size_t i = 0; busy && i < have; i++)
-                judge_one(&a, at[i]);
+        if (waiting >= LANES) {
+            waiting -= LANES;
+            judge_some(&a, 0, left + waiting, LANES);
+        }
     }
+    judge_some(&a, 0, left, waiting);
 }
 
 #define WANTS(e, field) state[(e) * FIELDS + (field)]
