@@ -7,6 +7,7 @@ the lanes that are not done. It knows neither what an operator makes of the esti
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy import float64, intp
@@ -57,24 +58,45 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
 
 def _span(function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, results: NDArray[float64]) -> None:
     """The first round in tiles of that size; the few lanes that go on after it go on together."""
-    late: list[_Batch] = []
+    length, outputs = span.stop - span.start, results.shape[2]
+    tile = _Room(min(size, length), outputs, scheme)
+    late: _Batch | None = None
     for at in range(span.start, span.stop, size):
         which = slice(at, min(at + size, span.stop))
-        tile = _first_round(function, lanes.part(which), which, scheme, results[:, which])
-        if tile is not None:
-            late.append(tile)
-        if late and (which.stop == span.stop or sum(batch.count for batch in late) >= size):
-            batch = _Batch.of(late)
-            _later_rounds(function, batch, scheme)
-            results[:, batch.which] = batch.results
-            late = []
+        batch = _first_round(function, lanes.part(which), which, scheme, tile, results[:, which])
+        status = results[3, which]
+        if not status.all():
+            late = late or _Batch.empty(min(2 * size, length), outputs, scheme)
+            going = status == steps.RUNNING
+            late.add(batch, np.flatnonzero(going if outputs == 1 else going.any(axis=1)))
+        if late and (which.stop == span.stop or late.count >= size):
+            _later_rounds(function, late, scheme)
+            for found, row in zip(late.results, results):
+                row[late.which[: late.count]] = found[: late.count]
+            late.count = 0
 
 
-@dataclass(frozen=True)
+class _Room:
+    """Room for the samples and the state of lanes in their first round; see `control`."""
+
+    def __init__(self, lanes: int, outputs: int, scheme: Scheme) -> None:
+        nodes = max(level.size for levels in scheme.levels.values() for level in levels)
+        self._samples, self._state = np.empty(nodes * lanes * outputs), np.empty(lanes * outputs * len(steps.FIELDS))
+        self._shape = nodes, outputs, len(steps.FIELDS)
+
+    def of(self, lanes: int) -> tuple[NDArray[float64], NDArray[float64]]:
+        nodes, outputs, fields = self._shape
+        samples, state = self._samples[: nodes * lanes * outputs], self._state[: lanes * outputs * fields]
+        return samples.reshape(nodes, lanes, outputs), state.reshape(lanes, outputs, fields)
+
+
+@dataclass
 class _Batch:
-    """Lanes that go round together, at `which` places among all, and what is known of them; see `control`."""
+    """`count` lanes that go round together, at `which` places among all, and what is known of them; see `control`. The
+    arrays may have room for more."""
 
-    which: slice | NDArray[intp]
+    count: int
+    which: Any  # slice or numbers
     scale: NDArray[float64]
     k: NDArray[float64]
     unit: NDArray[float64]
@@ -84,32 +106,23 @@ class _Batch:
     state: NDArray[float64]
     results: NDArray[float64]
 
-    @property
-    def count(self) -> int:
-        return len(self.scale)
-
-    def part(self, chosen: NDArray[intp]) -> "_Batch":
-        """Some of the lanes."""
-        which = _among(self.which, chosen)
-        caps, samples, results = (_columns(a, chosen) for a in (self.caps, self.samples, self.results))
-        scale, k, unit, least = (a[chosen] for a in (self.scale, self.k, self.unit, self.least))
-        return _Batch(which, scale, k, unit, least, caps, samples, self.state[chosen], results)
-
     @classmethod
-    def of(cls, batches: "list[_Batch]") -> "_Batch":
-        """All of their lanes, none of them a slice."""
-        if len(batches) == 1:
-            return batches[0]
+    def empty(cls, lanes: int, outputs: int, scheme: Scheme) -> "_Batch":
+        """Room for so many."""
+        samples, state = _Room(lanes, outputs, scheme).of(lanes)
+        caps, results = np.empty((3, lanes)), np.empty((len(steps.RESULTS), lanes, outputs))
+        return cls(0, np.empty(lanes, intp), *np.empty((4, lanes)), caps, samples, state, results)
 
-        which, scale, k, unit, least, state = (
-            np.concatenate([getattr(batch, name) for batch in batches])
-            for name in ("which", "scale", "k", "unit", "least", "state")
-        )
-        caps, samples, results = (
-            np.concatenate([getattr(batch, name) for batch in batches], axis=1)
-            for name in ("caps", "samples", "results")
-        )
-        return cls(which, scale, k, unit, least, caps, samples, state, results)
+    def add(self, other: "_Batch", chosen: NDArray[intp]) -> None:
+        """The chosen lanes of another batch."""
+        to = slice(self.count, self.count + len(chosen))
+        self.which[to] = _among(other.which, chosen)
+        for name in ("scale", "k", "unit", "least", "state"):
+            np.take(getattr(other, name), chosen, axis=0, out=getattr(self, name)[to], mode="clip")
+        for name in ("caps", "samples", "results"):
+            for row, taken in zip(getattr(other, name), getattr(self, name)):
+                np.take(row, chosen, axis=0, out=taken[to], mode="clip")
+        self.count = to.stop
 
 
 def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]:
@@ -117,59 +130,53 @@ def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]
     return chosen + which.start if isinstance(which, slice) else which[chosen]
 
 
-def _columns(rows: NDArray[float64], chosen: NDArray[intp]) -> NDArray[float64]:
-    """rows[:, chosen], in C order; much faster where the rest of the axes is one number."""
-    out = np.empty((len(rows), len(chosen), *rows.shape[2:]))
-    if out[:1, :1].size > 1:
-        return np.take(rows, chosen, axis=1, out=out)
-    for row, taken in zip(rows.reshape(rows.shape[:2]), out.reshape(out.shape[:2])):
-        taken[...] = row[chosen]
-    return out
-
-
 def _first_round(
-    function: Function, lanes: Lanes, which: slice, scheme: Scheme, results: NDArray[float64]
-) -> _Batch | None:
-    """The results of a tile's lanes after their first round, and the lanes that go on."""
+    function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room, results: NDArray[float64]
+) -> _Batch:
+    """The results of a tile's lanes after their first round."""
     centre = function.centre(which)
-    count, outputs = centre.shape
+    count = len(centre)
     scale = lanes.scale
     k, least, unit, side, caps = first_steps(lanes, scheme)
     if not scale.all():
         k = np.where((scale == 0) & (centre == 0).all(axis=1), k - scheme.closer_at_root, k)
-    k = np.maximum(k, least)
+    k = np.maximum(k, least, out=k)
     lost = np.zeros(count)  # the status of lanes that end before they begin
     if lanes.room is not None:
         lost[np.take_along_axis(caps, np.broadcast_to(side, (1, count)), axis=0)[0] < least] = steps.NO_ROOM
-    if not (np.isfinite(centre).all() and np.isfinite(scale).all()):
+    if not (_finite(centre) and _finite(scale)):
         lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
-    if lost.any():
-        i = np.flatnonzero(lost)
-        error, value, log_step, status = results
-        value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
-    state = np.empty((count, outputs, len(steps.FIELDS)))
-    samples = np.empty((max(level.size for s in scheme.levels.values() for level in s), count, outputs))
+    samples, state = room.of(count)
     samples[0] = centre
-    batch = _Batch(which, scale, k, unit, least, caps, samples, state, results)
+    batch = _Batch(count, which, scale, k, unit, least, caps, samples, state, results)
+    h = np.empty(count)
+    backend.powers(k, h)
+    whole = isinstance(side, int) and not lost.any()
+    if whole and not (side == 0 and (k - least).min() < scheme.close):
+        _judge(function, batch, scheme, _PLACES.index(side), 0, None, h, True)
+        return batch
+    error, value, log_step, status = results
+    i = np.flatnonzero(lost)
+    value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
     order, counts = _by_kind(lost, side, k - least < scheme.close)
-    h = np.empty(len(order))
-    backend.powers(k[order], h)
-    _round(function, batch, scheme, order, counts, h, True)
-    going = order[: sum(_next_round(batch, scheme, len(order), order, np.empty(count)))]
-    return batch.part(going) if going.size else None
+    _round(function, batch, scheme, order, counts, h[order], True)
+    return batch
+
+
+def _finite(a: NDArray[float64]) -> bool:
+    """Whether all numbers are finite; mostly their sum tells."""
+    return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
 
 
 def _later_rounds(function: Function, batch: _Batch, scheme: Scheme) -> None:
     order, h, going = np.arange(batch.count), np.empty(batch.count), batch.count
     while going:
-        counts = _next_round(batch, scheme, going, order, h)
+        work = np.empty(going, intp)
+        counts = backend.next_round(
+            batch.state, batch.results[3], batch.least, scheme.close, going, batch.k, order, work, h
+        )
         going = sum(counts)
         _round(function, batch, scheme, order, counts, h, False)
-
-
-def _next_round(batch: _Batch, scheme: Scheme, going: int, order: NDArray[intp], h: NDArray[float64]) -> list[int]:
-    work = np.empty(going, intp)
-    return backend.next_round(batch.state, batch.results[3], batch.least, scheme.close, going, batch.k, order, work, h)
 
 
 def _round(
@@ -184,18 +191,30 @@ def _round(
     """Samples and verdicts for the lanes in order, so many of each kind, with these steps."""
     end = 0
     for code, number in enumerate(counts):
-        if not number:
-            continue
-        begin, end = end, end + number
-        s, at = _PLACES[code // 4], code % 4
-        nodes = scheme.levels[s][at]
-        known = scheme.levels[s][at - 1].size if at else 1
-        chosen = order[begin:end] if number < batch.count or not fresh else None
-        _sample(function, batch.which, chosen, nodes.offsets[known:], h[begin:end], batch.samples[known : nodes.size])
-        backend.control(
-            nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.least, batch.caps,
-            0 if s == steps.CLOSE else s, at, fresh, batch.state, batch.results, chosen,
-        )  # fmt: skip
+        if number:
+            begin, end = end, end + number
+            _judge(function, batch, scheme, *divmod(code, 4), order[begin:end], h[begin:end], fresh)
+
+
+def _judge(
+    function: Function,
+    batch: _Batch,
+    scheme: Scheme,
+    place: int,
+    at: int,
+    chosen: NDArray[intp] | None,
+    h: NDArray[float64],
+    fresh: bool,
+) -> None:
+    """The same for lanes of one kind, or all, on one side with the nodes of one level."""
+    s = _PLACES[place]
+    nodes = scheme.levels[s][at]
+    known = scheme.levels[s][at - 1].size if at else 1
+    _sample(function, batch.which, chosen, nodes.offsets[known:], h, batch.samples[known : nodes.size])
+    backend.control(
+        nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.least, batch.caps,
+        0 if s == steps.CLOSE else s, at, fresh, batch.state, batch.results, chosen,
+    )  # fmt: skip
 
 
 def _sample(
@@ -224,9 +243,6 @@ def _by_kind(
 ) -> tuple[NDArray[intp], list[int]]:
     """The lanes that are not lost, sorted by kind, and how many there are of each; see `next_round`."""
     counts = [0] * 16
-    if isinstance(side, int) and not lost.any() and not (side == 0 and close.any()):
-        counts[4 * _PLACES.index(side)] = len(lost)
-        return np.arange(len(lost)), counts
     place = np.where(np.equal(side, 0), np.where(close, 3, 0), np.where(np.greater(side, 0), 1, 2))
     kept = np.flatnonzero(lost == steps.RUNNING)
     counts[::4] = np.bincount(place[kept], minlength=4).tolist()
@@ -239,13 +255,10 @@ def first_steps(
     """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by
     side, of every lane."""
     k, least = np.empty((2, lanes.count))
-    one = np.array(lanes.unit, float64, ndmin=1)  # often one number for all
-    of_one, unused = np.empty((2, one.size))
-    backend.start(one, np.zeros(one.size), scheme.unit, of_one, unused)
-    unit = np.broadcast_to(of_one, (lanes.count,)).copy()
+    unit = _unit(lanes, scheme)
     backend.start(lanes.scale, unit, scheme.unit, k, least)
     if lanes.room is None:
-        return k, least, unit, scheme.first_side, _unlimited(lanes.count)
+        return k, least, unit, scheme.first_side, _same((3, lanes.count), float(steps.LARGEST))
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
     caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
@@ -255,11 +268,19 @@ def first_steps(
     return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), least, unit, side, caps
 
 
-@lru_cache(maxsize=2)
-def _unlimited(count: int) -> NDArray[float64]:
-    caps = np.full((3, count), float(steps.LARGEST))
-    caps.flags.writeable = False
-    return caps
+def _unit(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
+    """log2 of the step for a scale of one."""
+    one = np.array(lanes.unit, float64, ndmin=1)
+    unit, unused = np.empty((2, one.size))
+    backend.start(one, np.zeros(one.size), scheme.unit, unit, unused)
+    return unit if isinstance(lanes.unit, np.ndarray) else _same((lanes.count,), float(unit[0]))
+
+
+@lru_cache(maxsize=8)
+def _same(shape: tuple[int, ...], number: float) -> NDArray[float64]:
+    same = np.full(shape, number)
+    same.flags.writeable = False
+    return same
 
 
 def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:

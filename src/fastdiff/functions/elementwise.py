@@ -1,12 +1,14 @@
 """A Python function of numbers that works elementwise on arrays, of one or several arguments that broadcast together."""
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy import float64, intp
 from numpy.typing import NDArray
 
+from ..kernels import backend
 from .base import Function, Lanes, Sampled, numeric
 
 _CHECKS = 8  # known values that ride along when f is first called with part of the elements
@@ -58,6 +60,12 @@ class Elementwise(Function):
         count = len(steps)
         return values.reshape(count, 1) if steps.dtype.kind == "c" else self.read(values, count)
 
+    def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:
+        for t, samples in zip(offsets, out):
+            whole = not self.separable or (isinstance(lanes, slice) and len(h) == self.size)
+            values = self._values(lanes, t * h) if whole else self._call_part(lanes, h, t)
+            samples[...] = self.read(values, len(h))
+
     def _values(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any]:
         count = len(steps)
         if isinstance(lanes, slice) and count == self.size:
@@ -99,18 +107,21 @@ class Elementwise(Function):
                 )
         return value.reshape(-1)
 
-    def _moved_part(self, lanes: Lanes, steps: NDArray[Any]) -> list[NDArray[Any]]:
+    def _moved_part(self, lanes: Lanes, steps: NDArray[Any], t: float) -> list[NDArray[Any]]:
         if lanes is not self._here[0]:  # the nodes of a round are asked for one after the other
             moves = [move if isinstance(move, float) else move[lanes] for move in self.moves]
-            self._here = lanes, [(self._flat(x)[lanes], move) for x, move in zip(self.xs, moves)]
-        return [_moved(x, move, steps) for x, move in self._here[1]]
+            self._here = lanes, [(x[lanes], move) for x, move in zip(self._flat, moves)]
+        return [_moved(x, move, steps, t) for x, move in self._here[1]]
 
-    def _flat(self, x: NDArray[float64]) -> NDArray[float64]:
-        return x.reshape(-1) if x.shape == self.full_shape else np.broadcast_to(x, self.full_shape).reshape(-1)
+    @cached_property
+    def _flat(self) -> list[NDArray[float64]]:
+        """The arguments, one number a lane."""
+        return [np.ascontiguousarray(np.broadcast_to(x, self.full_shape)).reshape(-1) for x in self.xs]
 
-    def _call_part(self, lanes: Lanes, steps: NDArray[Any]) -> NDArray[Any]:
+    def _call_part(self, lanes: Lanes, steps: NDArray[Any], t: float = 1.0) -> NDArray[Any]:
+        """f at x + t * steps."""
         self.nfev += len(steps)
-        value = numeric(self.call(*self._moved_part(lanes, steps)))
+        value = numeric(self.call(*self._moved_part(lanes, steps, t)))
         if value.shape != steps.shape:
             if value.ndim == 0:
                 return np.broadcast_to(self._same(value), steps.shape)
@@ -150,9 +161,14 @@ class Elementwise(Function):
         return value[: len(which)] if self.separable else None
 
 
-def _moved(x: NDArray[float64], move: float | NDArray[float64], steps: NDArray[Any]) -> NDArray[Any]:
-    """A new array x + move * steps; where nothing moves, of x's own shape."""
+def _moved(x: NDArray[float64], move: float | NDArray[float64], steps: NDArray[Any], t: float = 1.0) -> NDArray[Any]:
+    """A new array x + move * t * steps; where nothing moves, of x's own shape."""
     if isinstance(move, float) and move == 0.0:
         return x.copy()
-    moved: NDArray[Any] = x + (steps if isinstance(move, float) and move == 1.0 else move * steps)
-    return moved
+    if isinstance(move, float) and move == 1.0:
+        if t == 1.0:
+            return x + steps
+        moved = np.empty(steps.shape)
+        backend.nodes(x, steps, t, moved)
+        return moved
+    return x + move * (t * steps)
