@@ -775,7 +775,9 @@ INLINE void grown(block *b, const call *a, size_t len, bool plain)
         const double k = b->k[i], hi = b->s[HI][i], growth = b->growth[i], gain = b->best[i];
         const bool exact = b->rounding[i] - log2_of(b->total[i]) <= t->exact;
         const bool grow = (growth * (double)t->n >= gain) & (hi - k >= gain) & !exact & (b->nought[i] == 0.0);
-        const double up = (k < b->k_unit[i] - growth) & (b->highest[i] < most) ? b->k_unit[i] : k + growth;
+        /* less where it is told by the slope between two coefficients, which is often too steep */
+        const double told = b->highest[i] == most + 1.0 ? growth - 1.0 : growth;
+        const double up = (k < b->k_unit[i] - growth) & (b->highest[i] < most) ? b->k_unit[i] : k + told;
         b->up[i] = up >= hi ? whole_below((k + hi) / 2.0) : up;
         b->grow[i] = grow ? b->settled[i] : 0.0;
     }

@@ -4,9 +4,11 @@ The engine asks the function for samples at the nodes of many lanes, hands them 
 the lanes that are not done. It knows neither what an operator makes of the estimates nor how the function is called.
 """
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from .lanes import Estimates, Lanes, joined, largest_exponent
 from .steps import Scheme
 
 TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
+Arguments = tuple[Any, ...]  # of the kernel `control`
+Judgements = Generator[Arguments, None, None]  # rounds that ask for judgements and go on when they are made
 _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
 
 
@@ -40,12 +44,13 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     length = size * -(-tiles // (2 * workers))  # of a span: two for each thread, as one may be slower than another
     spans = [slice(at, min(at + length, count)) for at in range(0, count, length)]
     parts = function.parts(len(spans)) if workers > 1 else None
+    beside = parts is None and workers > 1 and backend.NAME == "compiled"  # f is called by this thread, what it returned judged by another
     if parts is None:
         spans, workers = [slice(0, count)], 1
 
     def work(i: int) -> None:
         with np.errstate(all="ignore"):  # threads do not inherit it
-            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, results)
+            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, results, beside)
 
     threads.each(work, len(spans), workers)
     if parts:
@@ -56,24 +61,61 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     return joined(value, error, step, status.astype(intp), function.is_complex)
 
 
-def _span(function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, results: NDArray[float64]) -> None:
+def _span(
+    function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, results: NDArray[float64], beside: bool
+) -> None:
     """The first round in tiles of that size; the few lanes that go on after it go on together."""
     length, outputs = span.stop - span.start, results.shape[2]
-    tile = _Room(min(size, length), outputs, scheme)
+    rooms = [_Room(min(size, length), outputs, scheme) for _ in range(2 if beside else 1)]
     late: _Batch | None = None
-    for at in range(span.start, span.stop, size):
-        which = slice(at, min(at + size, span.stop))
-        batch = _first_round(function, lanes.part(which), which, scheme, tile, results[:, which])
+
+    def tile(which: slice, room: _Room) -> Judgements:
+        nonlocal late
+        batch = yield from _first_round(function, lanes.part(which), which, scheme, room, results[:, which])
         status = results[3, which]
         if not status.all():
             late = late or _Batch.empty(min(2 * size, length), outputs, scheme)
             going = status == steps.RUNNING
             late.add(batch, np.flatnonzero(going if outputs == 1 else going.any(axis=1)))
         if late and (which.stop == span.stop or late.count >= size):
-            _later_rounds(function, late, scheme)
-            for found, row in zip(late.results, results):
-                row[late.which[: late.count]] = found[: late.count]
-            late.count = 0
+            own, late = late, None
+            yield from _later_rounds(function, own, scheme)
+            for found, row in zip(own.results, results):
+                row[own.which[: own.count]] = found[: own.count]
+
+    tiles = (slice(at, min(at + size, span.stop)) for at in range(span.start, span.stop, size))
+    _alternate((tile(which, rooms[i % len(rooms)]) for i, which in enumerate(tiles)), beside)
+
+
+def _alternate(tasks: Iterator[Judgements], beside: bool) -> None:
+    """Do all tasks in this thread and, if `beside`, what they want judged in another.
+
+    Meanwhile another task is worked on: the one that has waited for longest, or else the next. Two are begun at most.
+    """
+    if not beside:
+        for task in tasks:
+            for arguments in task:
+                backend.control(*arguments)
+        return
+    other = backend.Beside()
+    thread = Thread(target=other.serve, daemon=True)
+    thread.start()
+    waiting: deque[Judgements] = deque()
+    try:
+        while True:
+            begun = next(tasks, None) if len(waiting) < 2 else None
+            if begun is None:
+                if not waiting:
+                    break
+                other.wait()
+                begun = waiting.popleft()
+            wanted = next(begun, None)
+            if wanted is not None:
+                other.begin(*wanted)
+                waiting.append(begun)
+    finally:
+        other.end()
+        thread.join()
 
 
 class _Room:
@@ -132,7 +174,7 @@ def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]
 
 def _first_round(
     function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room, results: NDArray[float64]
-) -> _Batch:
+) -> Generator[Arguments, None, _Batch]:
     """The results of a tile's lanes after their first round."""
     centre = function.centre(which)
     count = len(centre)
@@ -153,13 +195,13 @@ def _first_round(
     backend.powers(k, h)
     whole = isinstance(side, int) and not lost.any()
     if whole and not (side == 0 and (k - least).min() < scheme.close):
-        _judge(function, batch, scheme, _PLACES.index(side), 0, None, h, True)
+        yield from _judge(function, batch, scheme, _PLACES.index(side), 0, None, h, True)
         return batch
     error, value, log_step, status = results
     i = np.flatnonzero(lost)
     value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
     order, counts = _by_kind(lost, side, k - least < scheme.close)
-    _round(function, batch, scheme, order, counts, h[order], True)
+    yield from _round(function, batch, scheme, order, counts, h[order], True)
     return batch
 
 
@@ -168,7 +210,7 @@ def _finite(a: NDArray[float64]) -> bool:
     return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
 
 
-def _later_rounds(function: Function, batch: _Batch, scheme: Scheme) -> None:
+def _later_rounds(function: Function, batch: _Batch, scheme: Scheme) -> Judgements:
     order, h, going = np.arange(batch.count), np.empty(batch.count), batch.count
     while going:
         work = np.empty(going, intp)
@@ -176,7 +218,7 @@ def _later_rounds(function: Function, batch: _Batch, scheme: Scheme) -> None:
             batch.state, batch.results[3], batch.least, scheme.close, going, batch.k, order, work, h
         )
         going = sum(counts)
-        _round(function, batch, scheme, order, counts, h, False)
+        yield from _round(function, batch, scheme, order, counts, h, False)
 
 
 def _round(
@@ -187,13 +229,13 @@ def _round(
     counts: list[int],
     h: NDArray[float64],
     fresh: bool,
-) -> None:
+) -> Judgements:
     """Samples and verdicts for the lanes in order, so many of each kind, with these steps."""
     end = 0
     for code, number in enumerate(counts):
         if number:
             begin, end = end, end + number
-            _judge(function, batch, scheme, *divmod(code, 4), order[begin:end], h[begin:end], fresh)
+            yield from _judge(function, batch, scheme, *divmod(code, 4), order[begin:end], h[begin:end], fresh)
 
 
 def _judge(
@@ -205,13 +247,13 @@ def _judge(
     chosen: NDArray[intp] | None,
     h: NDArray[float64],
     fresh: bool,
-) -> None:
+) -> Judgements:
     """The same for lanes of one kind, or all, on one side with the nodes of one level."""
     s = _PLACES[place]
     nodes = scheme.levels[s][at]
     known = scheme.levels[s][at - 1].size if at else 1
     _sample(function, batch.which, chosen, nodes.offsets[known:], h, batch.samples[known : nodes.size])
-    backend.control(
+    yield (
         nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.least, batch.caps,
         0 if s == steps.CLOSE else s, at, fresh, batch.state, batch.results, chosen,
     )  # fmt: skip

@@ -61,6 +61,29 @@ def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None: ...
 def weights(nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray[float64]) -> None: ...
 
 @disjoint_base
+class Beside:
+    def serve(self) -> None: ...
+    def begin(
+        self,
+        table: NDArray[float64],
+        samples: NDArray[float64],
+        eps: float,
+        scale: NDArray[float64],
+        k: NDArray[float64],
+        k_unit: NDArray[float64],
+        k_least: NDArray[float64],
+        caps: NDArray[float64],
+        side: int,
+        level: int,
+        fresh: bool,
+        state: NDArray[float64],
+        results: NDArray[float64],
+        which: NDArray[intp] | None = None,
+    ) -> None: ...
+    def wait(self) -> None: ...
+    def end(self) -> None: ...
+
+@disjoint_base
 class Follower:
     def __init__(
         self,

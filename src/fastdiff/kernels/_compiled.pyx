@@ -21,6 +21,16 @@ cdef object FLOAT64 = cnp.PyArray_DescrFromType(cnp.NPY_FLOAT64)
 cdef extern from "numpy/arrayobject.h":
     object PyArray_Scalar(void *data, object dtype, object base)
 
+cdef extern from "pythread.h" nogil:
+    ctypedef void *PyThread_type_lock
+    PyThread_type_lock PyThread_allocate_lock()
+    void PyThread_free_lock(PyThread_type_lock lock)
+    int PyThread_acquire_lock(PyThread_type_lock lock, int wait)
+    void PyThread_release_lock(PyThread_type_lock lock)
+
+cdef enum:
+    PATIENCE = 5000  # attempts before a thread sleeps
+
 cdef extern from "<fenv.h>" nogil:
     ctypedef int fexcept_t
     int fegetexceptflag(fexcept_t *flags, int which)
@@ -200,44 +210,143 @@ def powers(cnp.ndarray k not None, cnp.ndarray h not None):
         K.control.powers(pk, ph, size)
 
 
-def control(
-    cnp.ndarray table not None,
-    cnp.ndarray samples not None,
+cdef struct judgement: # the arguments of `control`
+    const double *table
+    const double *samples
+    double eps
+    const double *scale
+    const double *k
+    const double *k_unit
+    const double *k_least
+    const double *caps
+    int side, level, fresh
+    const ptrdiff_t *which
+    size_t chosen
+    double *state
+    double *results
+    size_t stride, lanes, outputs
+
+
+cdef void judge(const judgement *a) noexcept nogil:
+    K.control.control(a.table, a.samples, a.eps, a.scale, a.k, a.k_unit, a.k_least, a.caps, a.side, a.level, a.fresh,
+                      a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
+
+
+cdef judgement read_judgement(
+    cnp.ndarray table,
+    cnp.ndarray samples,
     double eps,
-    cnp.ndarray scale not None,
-    cnp.ndarray k not None,
-    cnp.ndarray k_unit not None,
-    cnp.ndarray k_least not None,
-    cnp.ndarray caps not None,
+    cnp.ndarray scale,
+    cnp.ndarray k,
+    cnp.ndarray k_unit,
+    cnp.ndarray k_least,
+    cnp.ndarray caps,
     int side,
     int level,
     bint fresh,
-    cnp.ndarray state not None,
-    cnp.ndarray results not None,
-    cnp.ndarray which=None,
+    cnp.ndarray state,
+    cnp.ndarray results,
+    cnp.ndarray which,
 ):
-    cdef const double *ptable = <const double *> cnp.PyArray_DATA(table)
-    cdef const double *psamples = <const double *> cnp.PyArray_DATA(samples)
-    cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
-    cdef const double *pk = <const double *> cnp.PyArray_DATA(k)
-    cdef const double *pk_unit = <const double *> cnp.PyArray_DATA(k_unit)
-    cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
-    cdef const double *pcaps = <const double *> cnp.PyArray_DATA(caps)
-    cdef double *pstate = <double *> cnp.PyArray_DATA(state)
-    cdef double *presults = <double *> cnp.PyArray_DATA(results)
-    cdef size_t stride = cnp.PyArray_STRIDE(results, 0) // sizeof(double)
-    cdef size_t lanes = cnp.PyArray_DIM(state, 0)
-    cdef size_t outputs = cnp.PyArray_DIM(state, 1)
-    cdef const ptrdiff_t *pwhich = NULL
-    cdef size_t chosen = 0
-    if which is not None:
-        pwhich = <const ptrdiff_t *> cnp.PyArray_DATA(which)
-        chosen = cnp.PyArray_SIZE(which)
-        if chosen == 0:
-            return
+    cdef judgement a
+    a.table = <const double *> cnp.PyArray_DATA(table)
+    a.samples = <const double *> cnp.PyArray_DATA(samples)
+    a.eps = eps
+    a.scale = <const double *> cnp.PyArray_DATA(scale)
+    a.k = <const double *> cnp.PyArray_DATA(k)
+    a.k_unit = <const double *> cnp.PyArray_DATA(k_unit)
+    a.k_least = <const double *> cnp.PyArray_DATA(k_least)
+    a.caps = <const double *> cnp.PyArray_DATA(caps)
+    a.side, a.level, a.fresh = side, level, fresh
+    a.which = NULL if which is None else <const ptrdiff_t *> cnp.PyArray_DATA(which)
+    a.chosen = 0 if which is None else cnp.PyArray_SIZE(which)
+    a.state = <double *> cnp.PyArray_DATA(state)
+    a.results = <double *> cnp.PyArray_DATA(results)
+    a.stride = cnp.PyArray_STRIDE(results, 0) // sizeof(double)
+    a.lanes, a.outputs = cnp.PyArray_DIM(state, 0), cnp.PyArray_DIM(state, 1)
+    return a
+
+
+def control(table, samples, double eps, scale, k, k_unit, k_least, caps, int side, int level, bint fresh, state, results,
+            which=None):
+    cdef judgement a = read_judgement(
+        table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state, results, which)
     with nogil:
-        K.control.control(ptable, psamples, eps, pscale, pk, pk_unit, pk_least, pcaps, side, level, fresh, pwhich,
-                          chosen, pstate, presults, stride, lanes, outputs)
+        judge(&a)
+
+
+@cython.auto_pickle(False)
+cdef class Beside:
+    """Judges what one thread hands over in another, which runs `serve`; neither holds the GIL or waits for it."""
+
+    cdef judgement work[2]
+    cdef PyThread_type_lock begun[2]
+    cdef PyThread_type_lock ended[2]
+    cdef size_t given, taken
+    cdef bint last
+    cdef object keep
+
+    def __cinit__(self):
+        cdef int i
+        for i in range(2):
+            self.begun[i], self.ended[i] = PyThread_allocate_lock(), PyThread_allocate_lock()
+            if self.begun[i] is NULL or self.ended[i] is NULL:
+                raise MemoryError
+            PyThread_acquire_lock(self.begun[i], 1)
+            PyThread_acquire_lock(self.ended[i], 1)
+        self.keep = [None, None]
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(2):
+            if self.begun[i] is not NULL:
+                PyThread_free_lock(self.begun[i])
+            if self.ended[i] is not NULL:
+                PyThread_free_lock(self.ended[i])
+
+    def serve(self):
+        """Judge until the end."""
+        cdef size_t i = 0
+        with nogil:
+            while True:
+                acquire(self.begun[i % 2])
+                if self.last:
+                    break
+                judge(&self.work[i % 2])
+                PyThread_release_lock(self.ended[i % 2])
+                i += 1
+
+    def begin(self, table, samples, double eps, scale, k, k_unit, k_least, caps, int side, int level, bint fresh, state,
+              results, which=None):
+        """`control` with these arguments; no more than two that were not waited for."""
+        self.work[self.given % 2] = read_judgement(
+            table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state, results, which)
+        self.keep[self.given % 2] = table, samples, scale, k, k_unit, k_least, caps, state, results, which
+        PyThread_release_lock(self.begun[self.given % 2])
+        self.given += 1
+
+    def wait(self):
+        """Until the first that was not waited for is done."""
+        cdef PyThread_type_lock ended = self.ended[self.taken % 2]
+        with nogil:
+            acquire(ended)
+        self.taken += 1
+
+    def end(self):
+        """Let the other thread go, when all is done."""
+        while self.taken < self.given:
+            self.wait()
+        self.last = True
+        PyThread_release_lock(self.begun[self.given % 2])
+
+
+cdef void acquire(PyThread_type_lock lock) noexcept nogil:
+    """Soon, it may be; to be woken takes as long as a tile."""
+    cdef int i
+    for i in range(PATIENCE):
+        if PyThread_acquire_lock(lock, 0):
+            return
+    PyThread_acquire_lock(lock, 1)
 
 
 def next_round(

@@ -536,7 +536,8 @@ def _control(
     weak = (strength < -0.5 * lu) & (unit <= roundoff)  # noise that was heard hides what a larger step runs into
     gain = np.where(weak, _GAIN - 1.0, _GAIN)
     grow = settled & base & (growth * n >= gain) & (s[_HI] - k >= gain) & ~exact & ~nought
-    up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth)
+    hasty = highest == n + 2.0  # told by the slope between two coefficients, which is often too steep
+    up = np.where((k < k_unit - growth) & (highest < n + 1.0), k_unit, k + growth - np.where(hasty, 1.0, 0.0))
     up = np.where(up >= s[_HI], np.floor((k + s[_HI]) / 2.0), up)
     s[_WANT_K] = np.where(grow, up, s[_WANT_K])
     done = settled & ~grow
