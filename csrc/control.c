@@ -4,7 +4,7 @@
  * a table are those of src/fastdiff/steps.py. An element is one output of one lane. Elements are judged LANES at a time
  * by code without branches:
  *
- * - `accept`, in registers, ends most first derivatives, in their first round or a later one;
+ * - `look`, in registers, does most rounds of first derivatives;
  * - `judge_block`, on arrays that stay in the first-level cache, settles plain elements in their first round: finite
  *   samples that differ, no noise, exponents of moderate size;
  * - `judge_compared` does later rounds, with noise and with the round before to compare with;
@@ -1251,9 +1251,9 @@ static void judge_some(const call *a, size_t first, const size_t *at, size_t hav
 
 /* --- first derivatives that are plain ---------------------------------------------------------------------------------- */
 
-/* Most elements end in their first round, or in the next. This accepts those of them that are plain, by the rules above,
- * with samples on both sides of x and all that is known of an element in registers. The rest are left to the rules above,
- * untouched. */
+/* Most elements end in their first round, or in the next. This ends those of them that are plain, or lets them grow or ask
+ * for more nodes, by the rules above, with samples on both sides of x and all that is known of an element in registers.
+ * The rest are left to the rules above, untouched. */
 enum { FEW = 5, MORE = 6 }; /* nodes of the levels that it knows, beside the point itself */
 
 /* out = w[0] * d[1] + w[1] * d[2] + ..., as `weigh` adds it */
@@ -1270,14 +1270,21 @@ INLINE bool can_be_plain(const call *a)
            (a->base ? t->last == FEW && t->fallback && t->power > (double)FEW : t->last == MORE && !t->fallback);
 }
 
+enum { LEFT, ENDS, GROWS, EXTENDS };
+
 /* What was known of elements before this round, and what comes of it. */
 typedef struct {
-    double samples[MORE + 1][LANES], scale[LANES], k[LANES], cap[LANES];
+    double samples[MORE + 1][LANES], scale[LANES], k[LANES], k_unit[LANES];
+    double usual[LANES], alone[LANES];             /* 1: nothing is known that other rules mind; no smaller step settled */
     double hi[LANES], prev_k[LANES], prev_1[LANES], prev_2[LANES], prev_value[LANES], prev_error[LANES];
-    double error[LANES], value[LANES], best_k[LANES], status[LANES]; /* status: RUNNING on the way in, if plain so far */
+    double sigma[LANES];                           /* noise of the samples, scaled; out: where it was not known, or 0 */
+    double error[LANES], value[LANES], best_k[LANES]; /* the best so far, to be improved */
+    double outcome[LANES], want[LANES];            /* want: log2 of the step that it grows to */
+    double now_1[LANES], now_2[LANES], now_value[LANES], now_error[LANES], floor[LANES];
 } plain;
 
-INLINE void accept(plain *p, const call *a, const size_t few, const bool fresh, const bool base)
+/* `noisy`: the noise is known; else it is looked for at the level that hears it. */
+INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, const bool base, const bool noisy)
 {
     enum { len = LANES };
     const level_table t = a->t;
@@ -1305,7 +1312,8 @@ INLINE void accept(plain *p, const call *a, const size_t few, const bool fresh, 
         }
         const double exponent = limited(exponent_field(largest) - (0x1p52 + 1023.0), 1000.0), factor = power(-exponent);
         const double roundoff = larger(eps * (largest * factor), power(larger(-1074.0 - exponent, -1022.0)));
-        const double unscale = exponent - k, centre = here * factor, lu = log2_of(roundoff);
+        const double unit = noisy ? p->sigma[i] : roundoff;
+        const double unscale = exponent - k, centre = here * factor, lu = log2_of(unit);
         UNROLLED
         for (size_t q = 1; q <= few; q++) {
             d[q] = d[q] * factor - centre;
@@ -1351,7 +1359,8 @@ INLINE void accept(plain *p, const call *a, const size_t few, const bool fresh, 
         }
 
         const double slope = smaller(larger(decay, -26.0), 2.0), rounding = lu + t.norm;
-        double truncation = t.missed + (larger(seen[few], seen[few - 1] + slope) + slope), most = INFINITY;
+        const double following = larger(seen[few], seen[few - 1] + slope) + slope;
+        double truncation = t.missed + following, most = INFINITY;
         UNROLLED
         for (size_t q = 2; q <= few; q++)
             truncation = larger(truncation, contamination[q] + seen[q]);
@@ -1368,25 +1377,43 @@ INLINE void accept(plain *p, const call *a, const size_t few, const bool fresh, 
         bool even = last_height - (size[few - 2] - norms[few - 2] - lu) > -4.0;
         if (!base)
             even |= surprise & (last_height - below_height > -4.0);
-        const bool flat = (last_height > 4.0) & even &
-                          (size[1] - norms[1] - lu - larger(last_height, below_height) > 3.0);
+        const double plateau = larger(last_height, below_height);
+        bool flat = (last_height > 4.0) & even & (size[1] - norms[1] - lu - plateau > 3.0) & !bad;
+        flat &= base ? true : p->alone[i] != 0.0;
 
         const double vague = doubt - rounding - VAGUE + tolerance;
         double excess = truncation - rounding;
         excess = (stands[few] > -INFINITY) | (stands[few - 1] > -INFINITY) ? excess : smaller(excess, 0.0);
         excess = doubt > rounding + VAGUE ? larger(excess, vague) : excess;
 
-        const double value = total * power(unscale), ulp = exp2_of(rounding + unscale, true);
+        const double value = total * power(unscale), floor = exp2_of(rounding + unscale, true);
+        const double ulp = noisy ? exp2_of(log2_of(roundoff) + t.norm + unscale, true) : floor;
         const double doubtful = doubt < FAINT ? 0.0 : exp2_of(larger(doubt, FAINT) + unscale, true);
         const double condition = smaller(1e12, p->scale[i] * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
-        double error = SAFETY * ulp;
+        double error = SAFETY * floor;
         error = error + SAFETY * ulp * (condition > 1.0 ? sqrt(condition) : 0.0);
         error = error + SAFETY_TRUNCATION * exp2_of(truncation + unscale, true);
-        error = error + SAFETY * doubtful;
+        error = error + (unit > roundoff ? 1.0 : SAFETY) * doubtful;
 
-        bool accepted = fine & !still & !flat & !bad & (excess <= tolerance) & (fabs(unscale) < 600.0) &
-                        (fabs(truncation) < 100.0) & (fabs(rounding) < 100.0) &
-                        ((fabs(doubt) < 100.0) | (doubt < FAINT));
+        bool usual = fine & !still & !bad & (fabs(unscale) < 600.0) & (fabs(truncation) < 100.0) &
+                     (fabs(rounding) < 100.0) & ((fabs(doubt) < 100.0) | (doubt < FAINT));
+        usual &= fresh ? true : p->usual[i] != 0.0;
+        if (noisy)
+            usual &= !((highest == 0.0) & (8.0 * unit * power(exponent) >= largest));
+        if (!fresh && base) {
+            /* not where the round before says of the highest coefficients that they are noise, or of the value */
+            const double fell = p->prev_k[i] - k, back = power(exponent);
+            const double then_1 = p->prev_1[i] * power(limited(-(double)(few - 1) * fell, 1000.0));
+            const double then_2 = p->prev_2[i] * power(limited(-(double)few * fell, 1000.0));
+            const bool follows = (fabs(then_1) > fabs(before_last * back - then_1)) &
+                                 (fabs(then_2) > fabs(last * back - then_2));
+            usual &= ((fell < 2.0) | follows) & (fabs(value - p->prev_value[i]) <= 16.0 * (error + p->prev_error[i]));
+        }
+        if (!base && !noisy)
+            p->sigma[i] = usual & flat & (plateau <= 16.0) ? larger(unit, 0.7 * exp2_of(plateau + lu, true)) : 0.0;
+        usual &= noisy ? true : !flat;
+
+        bool grows = false, extends = false;
         if (base) {
             const double reached = top + (t.power - highest) * larger(fall, -40.0);
             const double told = highest > 1.0 ? (rounding - (t.aim + reached)) * inverse : 0.0;
@@ -1398,48 +1425,111 @@ INLINE void accept(plain *p, const call *a, const size_t few, const bool fresh, 
             hopeful = highest < start_at ? 8.0 : hopeful;
             hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
             const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
-            const double gain = strength < -0.5 * lu ? GAIN - 1.0 : GAIN;
-            const double room = (fresh ? p->cap[i] + 1.0 : p->hi[i]) - k;
-            accepted &= !((growth >= gain) & (room >= gain) & !(rounding - log2_of(total) <= t.exact));
+            const double gain = strength < -0.5 * lu ? GAIN - 1.0 : GAIN, hi = p->hi[i];
+            grows = (growth >= gain) & (hi - k >= gain) & !(rounding - log2_of(total) <= t.exact);
+            const double unknown = (k < p->k_unit[i] - growth) & (highest < 2.0) ? p->k_unit[i] : k + growth;
+            const double up = highest == 3.0 ? k + (growth - 1.0) : unknown;
+            p->want[i] = up >= hi ? whole_below((k + hi) / 2.0) : up;
+
+            const double more = t.more[0], slack = TOLERANCE + (more == 1.0 ? 1.0 : 0.0);
+            extends = (t.more_missed[0] + following + more * slope <= rounding + slack) &
+                      (following + (more - 1.0) * slope + t.more_gain[0] <= rounding + VAGUE) & (t.later == 1);
+            p->now_1[i] = before_last * power(exponent);
+            p->now_2[i] = last * power(exponent);
         }
-        if (base && !fresh) {
-            /* not where the round before says of the highest coefficients that they are noise, or of the value */
-            const double fell = p->prev_k[i] - k, back = power(exponent);
-            const double then_1 = p->prev_1[i] * power(limited(-(double)(few - 1) * fell, 1000.0));
-            const double then_2 = p->prev_2[i] * power(limited(-(double)few * fell, 1000.0));
-            const bool follows = (fabs(then_1) > fabs(before_last * back - then_1)) &
-                                 (fabs(then_2) > fabs(last * back - then_2));
-            const double apart = fabs(value - p->prev_value[i]);
-            accepted &= ((fell < 2.0) | follows) & (apart <= 16.0 * (error + p->prev_error[i]));
-        }
-        const bool better = fresh ? true : error < p->error[i];
-        p->error[i] = better ? error : p->error[i];
+        const bool settled = excess <= tolerance, sure = fresh | (fabs(value) > error);
+        double outcome = settled & !grows ? ENDS : LEFT;
+        outcome = settled & grows & sure ? GROWS : outcome;
+        outcome = (excess > tolerance) & extends & sure ? EXTENDS : outcome;
+        p->outcome[i] = usual ? outcome : LEFT;
+
+        double best = p->error[i];
+        if (noisy && !fresh)
+            best = best < INFINITY ? larger(best, times_exp2(SAFETY * unit * power(exponent), t.norm - p->best_k[i], false))
+                                   : best;
+        const bool better = fresh ? true : error < best;
+        p->error[i] = better ? error : best;
         p->value[i] = better ? value : p->value[i];
         p->best_k[i] = better ? k : p->best_k[i];
-        p->status[i] = accepted & (fresh ? true : p->status[i] == RUNNING) ? CONVERGED : RUNNING;
+        p->now_value[i] = value;
+        p->now_error[i] = error;
+        p->floor[i] = floor;
     }
 }
 
-/* The fresh elements first to first + LANES. */
-static void accept_fresh(const call *a, size_t first)
+INLINE void keep(const plain *p, const call *a, size_t i, size_t element)
+{
+    a->error[element] = p->error[i];
+    a->value[element] = p->value[i];
+    a->log_h[element] = p->best_k[i];
+    a->status[element] = p->outcome[i] == ENDS ? CONVERGED : RUNNING;
+    if (p->outcome[i] == ENDS)
+        return;
+    double *s = a->state + element * FIELDS;
+    const bool grows = p->outcome[i] == GROWS;
+    s[LO] = grows ? larger(s[LO], p->k[i]) : s[LO];
+    s[ROUNDS] += 1.0;
+    s[FLOOR] = s[FLOOR] == INFINITY ? p->floor[i] : s[FLOOR];
+    s[PREV_K] = p->k[i];
+    s[PREV_C1] = p->now_1[i];
+    s[PREV_C2] = p->now_2[i];
+    s[PREV_VALUE] = s[LAST_VALUE] = p->now_value[i];
+    s[PREV_ERROR] = p->now_error[i];
+    s[PREV_FLAGS] = 0.0;
+    s[FIRST_K] = larger(s[FIRST_K], p->k[i]);
+    s[ERROR] = p->error[i];
+    s[VALUE] = p->value[i];
+    s[K] = p->best_k[i];
+    s[STATUS] = RUNNING;
+    s[WANT_K] = grows ? p->want[i] : p->k[i];
+    s[WANT_LEVEL] = grows ? 0.0 : 1.0;
+    s[WANT_SIDE] = (double)a->side;
+}
+
+/* The fresh elements first to first + LANES. Those that are left go to `left`; returns how many. */
+static size_t look_first(const call *a, size_t first, size_t *left)
 {
     plain p;
+    size_t count = 0;
+    uint64_t all = 0;
+    enum { len = LANES };
     for (size_t q = 0; q <= FEW; q++)
         memcpy(p.samples[q], a->samples + q * a->count + first, sizeof p.scale);
     memcpy(p.scale, a->scale + first, sizeof p.scale);
     memcpy(p.k, a->k + first, sizeof p.k);
-    memcpy(p.cap, a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes + first, sizeof p.cap);
-    accept(&p, a, FEW, true, true);
+    memcpy(p.k_unit, a->k_unit + first, sizeof p.k_unit);
+    memcpy(p.hi, a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes + first, sizeof p.hi);
+    EACH p.hi[i] += 1.0;
+    look(&p, a, FEW, true, true, false);
     memcpy(a->value + first, p.value, sizeof p.value);
     memcpy(a->error + first, p.error, sizeof p.error);
-    memcpy(a->status + first, p.status, sizeof p.status);
     memcpy(a->log_h + first, p.k, sizeof p.k);
+    double statuses[LANES];
+    EACH statuses[i] = p.outcome[i] == ENDS ? CONVERGED : RUNNING;
+    EACH all |= bits_of(p.outcome[i] - ENDS);
+    memcpy(a->status + first, statuses, sizeof statuses);
+    if (!all)
+        return 0;
+    for (size_t i = 0; i < LANES; i++) {
+        left[count] = first + i;
+        count += p.outcome[i] == LEFT;
+        if (p.outcome[i] == ENDS || p.outcome[i] == LEFT)
+            continue;
+        double *s = a->state + (first + i) * FIELDS;
+        UNROLLED
+        for (size_t f = 0; f < FIELDS; f++)
+            s[f] = f == HI ? p.hi[i] : initial(f);
+        keep(&p, a, i, first + i);
+    }
+    return count;
 }
 
-/* The elements at `at`, so many. The round before of some is no plain one to go by. */
-INLINE void accept_later(const call *a, const size_t *at, size_t have, const size_t few, const bool base)
+/* The elements at `at`, so many, in a later round. */
+INLINE size_t look_again(const call *a, const size_t *at, size_t have, size_t *left, const size_t few, const bool base)
 {
     plain p;
+    size_t count = 0;
+    bool any = false;
     for (size_t i = 0; i < LANES; i++) {
         const size_t element = at[i < have ? i : 0];
         const double *s = a->state + element * FIELDS;
@@ -1447,6 +1537,7 @@ INLINE void accept_later(const call *a, const size_t *at, size_t have, const siz
             p.samples[q][i] = a->samples[q * a->count + element];
         p.scale[i] = a->scale[element];
         p.k[i] = a->k[element];
+        p.k_unit[i] = a->k_unit[element];
         p.hi[i] = s[HI];
         p.prev_k[i] = s[PREV_K];
         p.prev_1[i] = s[PREV_C1];
@@ -1456,32 +1547,48 @@ INLINE void accept_later(const call *a, const size_t *at, size_t have, const siz
         p.error[i] = s[ERROR];
         p.value[i] = s[VALUE];
         p.best_k[i] = s[K];
-        const bool usual = (s[SIGMA] == 0.0) & (s[ZEROS] == 0.0) & (!base | (s[PREV_FLAGS] == 0.0) & (s[PREV_K] < INFINITY));
-        p.status[i] = usual ? RUNNING : STALLED;
+        const bool compares = (s[PREV_FLAGS] == 0.0) & (s[PREV_K] < INFINITY) & (s[ROUNDS] + 1.0 < ROUNDS_MAX);
+        p.usual[i] = (s[SIGMA] == 0.0) & (s[ZEROS] == 0.0) & (base ? compares : true) ? 1.0 : 0.0;
+        p.alone[i] = s[LO] == -INFINITY ? 1.0 : 0.0;
     }
-    accept(&p, a, few, false, base);
-    for (size_t i = 0; i < have; i++)
-        if (p.status[i] == CONVERGED) {
-            a->error[at[i]] = p.error[i];
-            a->value[at[i]] = p.value[i];
-            a->log_h[at[i]] = p.best_k[i];
-            a->status[at[i]] = CONVERGED;
-        }
+    plain heard = p;
+    look(&p, a, few, false, base, false);
+    for (size_t i = 0; i < have && !base; i++)
+        any |= p.sigma[i] > 0.0;
+    if (any) {
+        memcpy(heard.sigma, p.sigma, sizeof p.sigma);
+        look(&heard, a, few, false, false, true);
+    }
+    for (size_t i = 0; i < have; i++) {
+        const plain *told = any && p.sigma[i] > 0.0 ? &heard : &p;
+        left[count] = at[i];
+        count += told->outcome[i] == LEFT;
+        if (told->outcome[i] != LEFT)
+            keep(told, a, i, at[i]);
+    }
+    return count;
 }
 
-static void accept_again(const call *a, const size_t *at, size_t have) { accept_later(a, at, have, FEW, true); }
-static void accept_more(const call *a, const size_t *at, size_t have) { accept_later(a, at, have, MORE, false); }
+static size_t look_at_more(const call *a, const size_t *at, size_t have, size_t *left)
+{
+    return a->base ? look_again(a, at, have, left, FEW, true) : look_again(a, at, have, left, MORE, false);
+}
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
-static void start(const double *scale, const double *k_unit, double unit, double *k, double *k_least, size_t lanes)
+static int start(const double *scale, const double *k_unit, double unit, double close, double *k, double *k_least,
+                 size_t lanes)
 {
+    uint64_t odd = 0;
     for (size_t i = 0; i < lanes; i++) {
         const double size = scale[i], rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
         const double first = smaller(larger(rounded + unit, SMALLEST), LARGEST);
-        k[i] = size == 0.0 ? k_unit[i] : first;
-        k_least[i] = larger(exponent_field(size) - (0x1p52 + 1022.0) - 50.0, SMALLEST);
+        const double least = larger(exponent_field(size) - (0x1p52 + 1022.0) - 50.0, SMALLEST);
+        k[i] = larger(size == 0.0 ? k_unit[i] : first, least);
+        k_least[i] = least;
+        odd |= (size > 0.0) & (size <= DBL_MAX) & (k[i] - least >= close) ? 0 : 1;
     }
+    return odd == 0;
 }
 
 static void powers(const double *k, double *h, size_t lanes)
@@ -1506,24 +1613,23 @@ static void control(const double *table, const double *samples, double eps, cons
     const bool plainly = can_be_plain(&a);
     size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
     for (size_t first = 0; first < all; first += LANES) {
-        size_t have = all - first < LANES ? all - first : LANES, at[LANES];
+        size_t have = all - first < LANES ? all - first : LANES, at[LANES], count = 0;
         const bool row = a.fresh && !which; /* elements in a row */
         if (row && !(plainly && have == LANES)) {
             judge_some(&a, first, NULL, have);
             continue;
         }
-        for (size_t i = 0; i < have; i++)
-            at[i] = place(&a, first + i);
-        if (row)
-            accept_fresh(&a, first);
-        else if (plainly && !a.fresh && a.base)
-            accept_again(&a, at, have);
-        else if (plainly && !a.fresh)
-            accept_more(&a, at, have);
-        for (size_t i = 0; i < have; i++) {
-            left[waiting] = at[i];
-            waiting += (a.fresh && which) || a.status[at[i]] == RUNNING;
+        for (size_t i = 0; i < have && !row; i++) {
+            at[count] = place(&a, first + i);
+            count += running(&a, at[count]);
         }
+        if (row)
+            waiting += look_first(&a, first, left + waiting);
+        else if (plainly && !a.fresh && count)
+            waiting += look_at_more(&a, at, count, left + waiting);
+        else
+            for (size_t i = 0; i < count; i++)
+                left[waiting++] = at[i];
         if (waiting >= LANES) {
             waiting -= LANES;
             judge_some(&a, 0, left + waiting, LANES);
@@ -1569,9 +1675,37 @@ static size_t next_round(const double *state, const double *status, const double
     return left;
 }
 
+static size_t gather(const fd_lanes *from, const fd_lanes *to, size_t first, ptrdiff_t *which, size_t at)
+{
+    const size_t outputs = from->outputs, row = outputs * sizeof(double);
+    const double *status = from->results + 3 * from->stride;
+    for (size_t lane = 0; lane < from->lanes; lane++) {
+        bool running = false;
+        for (size_t e = 0; e < outputs; e++)
+            running |= status[lane * outputs + e] == RUNNING;
+        if (!running)
+            continue;
+        which[at] = (ptrdiff_t)(first + lane);
+        to->scale[at] = from->scale[lane];
+        to->k[at] = from->k[lane];
+        to->k_unit[at] = from->k_unit[lane];
+        to->k_least[at] = from->k_least[lane];
+        for (size_t i = 0; i < 3; i++)
+            to->caps[i * to->lanes + at] = from->caps[i * from->lanes + lane];
+        for (size_t q = 0; q < from->nodes; q++)
+            memcpy(to->samples + (q * to->lanes + at) * outputs, from->samples + (q * from->lanes + lane) * outputs, row);
+        for (size_t i = 0; i < 4; i++)
+            memcpy(to->results + i * to->stride + at * outputs, from->results + i * from->stride + lane * outputs, row);
+        memcpy(to->state + at * outputs * FIELDS, from->state + lane * outputs * FIELDS, FIELDS * row);
+        at++;
+    }
+    return at;
+}
+
 const fd_control_kernels FD_NAME(fd_control) = {
     .start = start,
     .powers = powers,
     .control = control,
     .next_round = next_round,
+    .gather = gather,
 };

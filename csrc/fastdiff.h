@@ -30,10 +30,20 @@ typedef struct {
 
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
  * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts. */
+
+/* Arrays by lane: `caps` and `samples` have rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride`
+ * numbers apart. */
+typedef struct {
+    double *scale, *k, *k_unit, *k_least, *state, *caps, *samples, *results;
+    size_t lanes, outputs, nodes, stride;
+} fd_lanes;
+
 typedef struct {
     /* log2 of the first step of every lane and of its least one; `unit` is log2 of the step where the scale of x is one.
-     * Where it is 0 the first step is k_unit. */
-    void (*start)(const double *scale, const double *k_unit, double unit, double *k, double *k_least, size_t lanes);
+     * Where it is 0 the first step is k_unit. No first step is less than the least. Whether all is as usual: scales are
+     * finite and not 0, and no first step is less than 2**close times the least one. */
+    int (*start)(const double *scale, const double *k_unit, double unit, double close, double *k, double *k_least,
+                 size_t lanes);
 
     /* h = 2**k, for whole k in [-1060, 1023]; they may be the same array. */
     void (*powers)(const double *k, double *h, size_t lanes);
@@ -57,6 +67,10 @@ typedef struct {
      * into `counts[16]`, of all into the result. `status` is that row of the results; `work` has room for `going` numbers. */
     size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k,
                          ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs);
+
+    /* Copies the lanes of `from` that have a running output into those of `to`, at number `at` and after it; their numbers,
+     * the first one being `first`, into `which`, from `at` on. Returns the number after the last. */
+    size_t (*gather)(const fd_lanes *from, const fd_lanes *to, size_t first, ptrdiff_t *which, size_t at);
 } fd_control_kernels;
 
 /* --- recorded programs: csrc/program.c ---

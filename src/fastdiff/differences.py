@@ -130,7 +130,7 @@ def _side_that_fits(
         caps = np.stack([largest_exponent(lanes.room, *_reach(plain.stencils[s][0])) for s in (1, -1)])
         cap = caps.max(axis=0)
         first, least = np.empty((2, lanes.count))
-        backend.start(lanes.scale, cap, 0, first, least)
+        backend.start(lanes.scale, cap, 0, 0, first, least)
         blocked = left & (cap < least)
         side = np.where(left, np.where(caps[0] >= caps[1], 1, -1), side)
         h = np.where(blocked, 1.0, np.where(left, np.exp2(np.maximum(cap, steps.SMALLEST)), h))

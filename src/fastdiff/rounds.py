@@ -72,11 +72,9 @@ def _span(
     def tile(which: slice, room: _Room) -> Judgements:
         nonlocal late
         batch = yield from _first_round(function, lanes.part(which), which, scheme, room, results[:, which])
-        status = results[3, which]
-        if not status.all():
+        if not batch.results[3].all():
             late = late or _Batch.empty(min(2 * size, length), outputs, scheme)
-            going = status == steps.RUNNING
-            late.add(batch, np.flatnonzero(going if outputs == 1 else going.any(axis=1)))
+            late.count = backend.gather(batch.arrays, late.arrays, which.start, late.which, late.count)
         if late and (which.stop == span.stop or late.count >= size):
             own, late = late, None
             yield from _later_rounds(function, own, scheme)
@@ -155,16 +153,10 @@ class _Batch:
         caps, results = np.empty((3, lanes)), np.empty((len(steps.RESULTS), lanes, outputs))
         return cls(0, np.empty(lanes, intp), *np.empty((4, lanes)), caps, samples, state, results)
 
-    def add(self, other: "_Batch", chosen: NDArray[intp]) -> None:
-        """The chosen lanes of another batch."""
-        to = slice(self.count, self.count + len(chosen))
-        self.which[to] = _among(other.which, chosen)
-        for name in ("scale", "k", "unit", "least", "state"):
-            np.take(getattr(other, name), chosen, axis=0, out=getattr(self, name)[to], mode="clip")
-        for name in ("caps", "samples", "results"):
-            for row, taken in zip(getattr(other, name), getattr(self, name)):
-                np.take(row, chosen, axis=0, out=taken[to], mode="clip")
-        self.count = to.stop
+    @property
+    def arrays(self) -> tuple[NDArray[float64], ...]:
+        """All but `which`, for the kernel `gather`."""
+        return self.scale, self.k, self.unit, self.least, self.state, self.caps, self.samples, self.results
 
 
 def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]:
@@ -179,29 +171,25 @@ def _first_round(
     centre = function.centre(which)
     count = len(centre)
     scale = lanes.scale
-    k, least, unit, side, caps = first_steps(lanes, scheme)
-    if not scale.all():
-        k = np.where((scale == 0) & (centre == 0).all(axis=1), k - scheme.closer_at_root, k)
-    k = np.maximum(k, least, out=k)
-    lost = np.zeros(count)  # the status of lanes that end before they begin
-    if lanes.room is not None:
-        lost[np.take_along_axis(caps, np.broadcast_to(side, (1, count)), axis=0)[0] < least] = steps.NO_ROOM
-    if not (_finite(centre) and _finite(scale)):
-        lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
+    k, least, unit, side, caps, usual = first_steps(lanes, scheme)
     samples, state = room.of(count)
     samples[0] = centre
     batch = _Batch(count, which, scale, k, unit, least, caps, samples, state, results)
     h = np.empty(count)
-    backend.powers(k, h)
-    whole = isinstance(side, int) and not lost.any()
-    if whole and not (side == 0 and (k - least).min() < scheme.close):
-        yield from _judge(function, batch, scheme, _PLACES.index(side), 0, None, h, True)
+    if usual and _finite(centre):
+        backend.powers(k, h)
+        yield from _judge(function, batch, scheme, _PLACES.index(scheme.first_side), 0, None, h, True)
         return batch
+    k[:] = np.where((scale == 0) & (centre == 0).all(axis=1), np.maximum(k - scheme.closer_at_root, least), k)
+    lost = np.zeros(count)  # the status of lanes that end before they begin
+    lost[np.take_along_axis(caps, np.broadcast_to(side, (1, count)), axis=0)[0] < least] = steps.NO_ROOM
+    lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
     error, value, log_step, status = results
     i = np.flatnonzero(lost)
     value[i], error[i], log_step[i], status[i] = np.nan, np.inf, 0.0, lost[i, None]
     order, counts = _by_kind(lost, side, k - least < scheme.close)
-    yield from _round(function, batch, scheme, order, counts, h[order], True)
+    backend.powers(k[order], h[: order.size])
+    yield from _round(function, batch, scheme, order, counts, h, True)
     return batch
 
 
@@ -293,28 +281,29 @@ def _by_kind(
 
 def first_steps(
     lanes: Lanes, scheme: Scheme
-) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64]]:
+) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64], bool]:
     """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by
-    side, of every lane."""
+    side, of every lane; and whether all lanes are as usual, so that nothing else is to be minded."""
     k, least = np.empty((2, lanes.count))
     unit = _unit(lanes, scheme)
-    backend.start(lanes.scale, unit, scheme.unit, k, least)
+    usual = backend.start(lanes.scale, unit, scheme.unit, scheme.close, k, least)
     if lanes.room is None:
-        return k, least, unit, scheme.first_side, _same((3, lanes.count), float(steps.LARGEST))
+        return k, least, unit, scheme.first_side, _same((3, lanes.count), float(steps.LARGEST)), usual
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
     caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
         better = np.where(caps[1] >= caps[2], 1, -1)
         cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
         side = np.where(cramped, better, side)
-    return np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), least, unit, side, caps
+    k = np.maximum(np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), least)
+    return k, least, unit, side, caps, False
 
 
 def _unit(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
     """log2 of the step for a scale of one."""
     one = np.array(lanes.unit, float64, ndmin=1)
     unit, unused = np.empty((2, one.size))
-    backend.start(one, np.zeros(one.size), scheme.unit, unit, unused)
+    backend.start(one, np.zeros(one.size), scheme.unit, scheme.close, unit, unused)
     return unit if isinstance(lanes.unit, np.ndarray) else _same((lanes.count,), float(unit[0]))
 
 

@@ -26,9 +26,10 @@ def start(
     scale: NDArray[float64],
     k_unit: NDArray[float64],
     unit: float,
+    close: float,
     k: NDArray[float64],
     k_least: NDArray[float64],
-) -> None: ...
+) -> bool: ...
 def powers(k: NDArray[float64], h: NDArray[float64]) -> None: ...
 def control(
     table: NDArray[float64],
@@ -57,6 +58,13 @@ def next_round(
     work: NDArray[intp],
     h: NDArray[float64],
 ) -> list[int]: ...
+def gather(
+    source: tuple[NDArray[float64], ...],
+    to: tuple[NDArray[float64], ...],
+    first: int,
+    which: NDArray[intp],
+    at: int,
+) -> int: ...
 def sweep(terms: Terms, stream: bool, part: int, parts: int) -> None: ...
 def weights(nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray[float64]) -> None: ...
 

@@ -42,9 +42,19 @@ cdef extern from "fastdiff.h" nogil:
         void (*nodes)(const double *x, const double *h, double t, double *out, size_t n) noexcept nogil
         void (*combine)(const double *samples, const double *weights, size_t m, double denominator, const double *h,
                         int order, double *out, size_t n) noexcept nogil
+    ctypedef struct fd_lanes:
+        double *scale
+        double *k
+        double *k_unit
+        double *k_least
+        double *state
+        double *caps
+        double *samples
+        double *results
+        size_t lanes, outputs, nodes, stride
     ctypedef struct fd_control_kernels:
-        void (*start)(const double *scale, const double *k_unit, double unit, double *k, double *k_least,
-                      size_t lanes) noexcept nogil
+        int (*start)(const double *scale, const double *k_unit, double unit, double close, double *k, double *k_least,
+                     size_t lanes) noexcept nogil
         void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, const double *k_least, const double *caps, int side, int level,
@@ -53,6 +63,8 @@ cdef extern from "fastdiff.h" nogil:
         size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k,
                              ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts,
                              size_t outputs) noexcept nogil
+        size_t (*gather)(const fd_lanes *source, const fd_lanes *to, size_t first, ptrdiff_t *which,
+                         size_t at) noexcept nogil
     ctypedef void (*fd_loop_function)(char **, const intptr_t *, const intptr_t *, void *) noexcept nogil
     ctypedef struct fd_loop:
         fd_loop_function function
@@ -190,6 +202,7 @@ def start(
     cnp.ndarray scale not None,
     cnp.ndarray k_unit not None,
     double unit,
+    double close,
     cnp.ndarray k not None,
     cnp.ndarray k_least not None,
 ):
@@ -198,8 +211,10 @@ def start(
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
     cdef double *pk_least = <double *> cnp.PyArray_DATA(k_least)
     cdef size_t lanes = cnp.PyArray_SIZE(scale)
+    cdef bint usual
     with nogil:
-        K.control.start(pscale, pk_unit, unit, pk, pk_least, lanes)
+        usual = K.control.start(pscale, pk_unit, unit, close, pk, pk_least, lanes)
+    return usual
 
 
 def powers(cnp.ndarray k not None, cnp.ndarray h not None):
@@ -375,6 +390,27 @@ def next_round(
     return [counts[i] for i in range(16)]
 
 
+cdef fd_lanes read_lanes(tuple arrays):
+    cdef fd_lanes a
+    cdef cnp.ndarray scale, k, k_unit, k_least, state, caps, samples, results
+    scale, k, k_unit, k_least, state, caps, samples, results = arrays
+    a.scale, a.k = <double *> cnp.PyArray_DATA(scale), <double *> cnp.PyArray_DATA(k)
+    a.k_unit, a.k_least = <double *> cnp.PyArray_DATA(k_unit), <double *> cnp.PyArray_DATA(k_least)
+    a.caps, a.samples = <double *> cnp.PyArray_DATA(caps), <double *> cnp.PyArray_DATA(samples)
+    a.state, a.results = <double *> cnp.PyArray_DATA(state), <double *> cnp.PyArray_DATA(results)
+    a.lanes, a.outputs, a.nodes = cnp.PyArray_DIM(state, 0), cnp.PyArray_DIM(state, 1), cnp.PyArray_DIM(samples, 0)
+    a.stride = cnp.PyArray_STRIDE(results, 0) // sizeof(double)
+    return a
+
+
+def gather(tuple source not None, tuple to not None, size_t first, cnp.ndarray which not None, size_t at):
+    cdef fd_lanes a = read_lanes(source), b = read_lanes(to)
+    cdef ptrdiff_t *pwhich = <ptrdiff_t *> cnp.PyArray_DATA(which)
+    with nogil:
+        at = K.control.gather(&a, &b, first, pwhich, at)
+    return at
+
+
 cdef const void *data(object array):
     return NULL if array is None else cnp.PyArray_DATA(array)
 
@@ -530,7 +566,7 @@ cdef class Follower:
             result[STATUS_], result[VALUE_], result[ERROR_], result[K_] = 2, NAN, INFINITY, 0
             return 0
         result[STATUS_] = 0
-        K.control.start(&scale, &unit, unit, &k, &least, 1)
+        K.control.start(&scale, &unit, unit, 0, &k, &least, 1)
         if scale == 0 and centre == 0:
             k -= self.closer
         k = max(k, least)

@@ -218,15 +218,21 @@ def start(
     scale: NDArray[float64],
     k_unit: NDArray[float64],
     unit: float,
+    close: float,
     k: NDArray[float64],
     k_least: NDArray[float64],
-) -> None:
+) -> bool:
     """log2 of the first and of the least step of lanes whose points have these scales (sizes of x along the lane): that of a
     step which suits functions whose scale is |x|, and one that leaves a few bits of difference between x and its
-    neighbours. `unit` is log2 of the first step where the scale is one; where it is unknown, zero, `k_unit` counts."""
+    neighbours. `unit` is log2 of the first step where the scale is one; where it is unknown, zero, `k_unit` counts.
+
+    Returns whether all is as usual: scales are known and finite, all first steps at least `close` octaves above the least.
+    """
     rounded = _exponent(scale * 0.7071067811865476)
-    k[...] = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + unit, _SMALLEST), _LARGEST))
     np.maximum(_exponent(scale) - 50.0, _SMALLEST, out=k_least)
+    first = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + unit, _SMALLEST), _LARGEST))
+    np.maximum(first, k_least, out=k)
+    return bool(((k - k_least >= close) & (scale != 0) & np.isfinite(scale)).all())
 
 
 def powers(k: NDArray[float64], h: NDArray[float64]) -> None:
@@ -323,6 +329,26 @@ def next_round(
     powers(k[active], h[: active.size])
     counts: list[int] = np.bincount(kind, minlength=16).tolist()
     return counts
+
+
+def gather(
+    source: tuple[NDArray[float64], ...],
+    to: tuple[NDArray[float64], ...],
+    first: int,
+    which: NDArray[intp],
+    at: int,
+) -> int:
+    """Copies the lanes that have a running output into others, at number `at` and after it; their numbers, the first one
+    being `first`, into `which`. Both are scale, k, k_unit, k_least (lanes,), state, caps (3, lanes), samples (nodes, lanes,
+    outputs) and results, as `control` has them. Returns the number after the last."""
+    chosen = np.flatnonzero((source[-1][3] == _RUNNING).any(axis=1))
+    end = at + len(chosen)
+    which[at:end] = chosen + first
+    for theirs, ours in zip(source[:5], to):
+        ours[at:end] = theirs[chosen]
+    for theirs, ours in zip(source[5:], to[5:]):
+        ours[:, at:end] = theirs[:, chosen]
+    return end
 
 
 def _control(
