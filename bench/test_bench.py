@@ -54,12 +54,12 @@ def test_control(benchmark, kernels):
     exponent = np.full(ELEMENTS, -10.0)
     samples = np.stack([np.exp(X + t * 2.0**-10) for t in level.offsets])[..., None]
     caps = np.full((3, ELEMENTS), float(steps.LARGEST))
-    least, unit = np.full(ELEMENTS, -60.0), exponent.copy()
+    unit = exponent.copy()
 
     def fresh():
         state = np.empty((ELEMENTS, 1, len(steps.FIELDS)))
         results = np.empty((len(steps.RESULTS), ELEMENTS, 1))
-        return (level.table, samples, 2.0**-52, np.abs(X), exponent, unit, least, caps, 0, 0, True, state, results), {}
+        return (level.table, samples, 2.0**-52, np.abs(X), exponent, unit, caps, 0, 0, True, state, results), {}
 
     def control(*given):
         kernels.control(*given)

@@ -161,7 +161,8 @@ static level_table unpack(const double *p)
 /* The arguments of `control`. */
 typedef struct {
     level_table t;
-    const double *samples, *scale, *k, *k_unit, *k_least, *caps;
+    const double *samples, *scale, *k, *k_unit, *caps;
+    size_t unit_step, cap_step, cap_row; /* steps from lane to lane are 0 where one number holds for all */
     double eps;
     int side;
     bool base;  /* level 0 */
@@ -172,6 +173,12 @@ typedef struct {
     double *state;
     double *error, *value, *log_h, *status; /* of all elements */
 } call;
+
+/* log2 of the least step of a lane whose x has this size */
+INLINE double least_of(double scale) { return larger(exponent_field(scale) - (0x1p52 + 1022.0) - 50.0, SMALLEST); }
+
+INLINE double unit_of(const call *a, size_t lane) { return a->k_unit[a->unit_step * lane]; }
+INLINE double cap_of(const call *a, size_t side, size_t lane) { return a->caps[side * a->cap_row + a->cap_step * lane]; }
 
 /* Where the e-th element to be judged lies among all elements. */
 INLINE size_t place(const call *a, size_t e)
@@ -293,21 +300,21 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         for (size_t q = 0; q <= a->t.last; q++)
             copy(b->d[q], a->samples + q * a->count + first, len == 1 ? 1 : have);
     }
-    const double *cap = a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes;
+    const size_t side = a->side < 0 ? 2 : (size_t)a->side;
     if (a->outputs == 1 && !at) {
         copy(b->scale, a->scale + first, have);
         copy(b->k, a->k + first, have);
-        copy(b->k_unit, a->k_unit + first, have);
-        copy(b->k_least, a->k_least + first, have);
-        copy(b->cap, cap + first, have);
+        for (size_t i = 0; i < have; i++) {
+            b->k_unit[i] = unit_of(a, first + i);
+            b->cap[i] = cap_of(a, side, first + i);
+        }
     } else {
         for (size_t i = 0; i < have; i++) {
             size_t lane = (at ? at[i] : first + i) / a->outputs;
             b->scale[i] = a->scale[lane];
             b->k[i] = a->k[lane];
-            b->k_unit[i] = a->k_unit[lane];
-            b->k_least[i] = a->k_least[lane];
-            b->cap[i] = cap[lane];
+            b->k_unit[i] = unit_of(a, lane);
+            b->cap[i] = cap_of(a, side, lane);
         }
     }
     for (size_t i = have; i < len; i++) {
@@ -316,9 +323,9 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         b->scale[i] = b->scale[0];
         b->k[i] = b->k[0];
         b->k_unit[i] = b->k_unit[0];
-        b->k_least[i] = b->k_least[0];
         b->cap[i] = b->cap[0];
     }
+    EACH b->k_least[i] = least_of(b->scale[i]);
     if (a->fresh)
         fill(b, fields, len);
     else
@@ -1027,9 +1034,8 @@ static void not_finite(block *b, const call *a, size_t element)
             left &= good;
     }
     if (right != left && a->side == 0 && a->base) {
-        const double *caps = a->caps + (right ? 1 : 2) * a->lanes;
         b->s[WANT_SIDE][0] = right ? 1.0 : -1.0;
-        b->s[WANT_K][0] = smaller(k, caps[element / a->outputs]);
+        b->s[WANT_K][0] = smaller(k, cap_of(a, right ? 1 : 2, element / a->outputs));
         b->s[PREV_K][0] = INFINITY;
         b->s[FIRST_K][0] = -INFINITY;
         return;
@@ -1497,9 +1503,11 @@ static size_t look_first(const call *a, size_t first, size_t *left)
         memcpy(p.samples[q], a->samples + q * a->count + first, sizeof p.scale);
     memcpy(p.scale, a->scale + first, sizeof p.scale);
     memcpy(p.k, a->k + first, sizeof p.k);
-    memcpy(p.k_unit, a->k_unit + first, sizeof p.k_unit);
-    memcpy(p.hi, a->caps + (a->side < 0 ? 2 : (size_t)a->side) * a->lanes + first, sizeof p.hi);
-    EACH p.hi[i] += 1.0;
+    const size_t side = a->side < 0 ? 2 : (size_t)a->side;
+    EACH {
+        p.k_unit[i] = unit_of(a, first + i);
+        p.hi[i] = cap_of(a, side, first + i) + 1.0;
+    }
     look(&p, a, FEW, true, true, false);
     memcpy(a->value + first, p.value, sizeof p.value);
     memcpy(a->error + first, p.error, sizeof p.error);
@@ -1537,7 +1545,7 @@ INLINE size_t look_again(const call *a, const size_t *at, size_t have, size_t *l
             p.samples[q][i] = a->samples[q * a->count + element];
         p.scale[i] = a->scale[element];
         p.k[i] = a->k[element];
-        p.k_unit[i] = a->k_unit[element];
+        p.k_unit[i] = unit_of(a, element);
         p.hi[i] = s[HI];
         p.prev_k[i] = s[PREV_K];
         p.prev_1[i] = s[PREV_C1];
@@ -1576,18 +1584,19 @@ static size_t look_at_more(const call *a, const size_t *at, size_t have, size_t 
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
-static int start(const double *scale, const double *k_unit, double unit, double close, double *k, double *k_least,
-                 size_t lanes)
+static int start(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
+                 double *k_least, size_t lanes)
 {
     uint64_t odd = 0;
     for (size_t i = 0; i < lanes; i++) {
         const double size = scale[i], rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
-        const double first = smaller(larger(rounded + unit, SMALLEST), LARGEST);
-        const double least = larger(exponent_field(size) - (0x1p52 + 1022.0) - 50.0, SMALLEST);
-        k[i] = larger(size == 0.0 ? k_unit[i] : first, least);
+        const double first = smaller(larger(rounded + unit, SMALLEST), LARGEST), least = least_of(size);
+        k[i] = larger(first, least);
         k_least[i] = least;
         odd |= (size > 0.0) & (size <= DBL_MAX) & (k[i] - least >= close) ? 0 : 1;
     }
+    for (size_t i = 0; i < lanes && odd; i++)
+        k[i] = scale[i] == 0.0 ? larger(k_unit[units > 1 ? i : 0], k_least[i]) : k[i];
     return odd == 0;
 }
 
@@ -1598,13 +1607,13 @@ static void powers(const double *k, double *h, size_t lanes)
 }
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                    const double *k_unit, const double *k_least, const double *caps, int side, int level, int fresh,
+                    const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
                     const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
                     size_t outputs)
 {
     const call a = {
-        .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .k_least = k_least,
-        .caps = caps, .eps = eps, .side = side, .base = level == 0, .fresh = fresh,
+        .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .caps = caps,
+        .unit_step = units > 1, .cap_row = cap_row, .cap_step = cap_row > 1, .eps = eps, .side = side, .base = level == 0, .fresh = fresh,
         .level = level,
         .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .which = which, .state = state,
         .error = results, .value = results + stride, .log_h = results + 2 * stride, .status = results + 3 * stride,
@@ -1640,7 +1649,7 @@ static void control(const double *table, const double *samples, double eps, cons
 
 #define WANTS(e, field) state[(e) * FIELDS + (field)]
 
-static size_t next_round(const double *state, const double *status, const double *k_least, double close, double *k,
+static size_t next_round(const double *state, const double *status, const double *scale, double close, double *k,
                          ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs)
 {
     enum { KINDS = 16, BITS = 5 };
@@ -1656,7 +1665,7 @@ static size_t next_round(const double *state, const double *status, const double
         if (status[best] != RUNNING)
             continue;
         const double side = WANTS(best, WANT_SIDE), next = WANTS(best, WANT_K);
-        const size_t place = side > 0.0 ? 1 : side < 0.0 ? 2 : next - k_least[lane] < close ? 3 : 0;
+        const size_t place = side > 0.0 ? 1 : side < 0.0 ? 2 : next - least_of(scale[lane]) < close ? 3 : 0;
         const size_t kind = 4 * place + (size_t)WANTS(best, WANT_LEVEL);
         k[lane] = next;
         counts[kind]++;
@@ -1688,15 +1697,17 @@ static size_t gather(const fd_lanes *from, const fd_lanes *to, size_t first, ptr
         which[at] = (ptrdiff_t)(first + lane);
         to->scale[at] = from->scale[lane];
         to->k[at] = from->k[lane];
-        to->k_unit[at] = from->k_unit[lane];
-        to->k_least[at] = from->k_least[lane];
-        for (size_t i = 0; i < 3; i++)
-            to->caps[i * to->lanes + at] = from->caps[i * from->lanes + lane];
-        for (size_t q = 0; q < from->nodes; q++)
+        if (to->units > 1)
+            to->k_unit[at] = from->k_unit[from->units > 1 ? lane : 0];
+        for (size_t i = 0; i < 3 && to->cap_row > 1; i++)
+            to->caps[i * to->cap_row + at] = from->caps[i * from->cap_row + (from->cap_row > 1 ? lane : 0)];
+        const double *state = from->state + lane * outputs * FIELDS;
+        const bool same_step = outputs > 1 || state[WANT_LEVEL] > 0.0;
+        for (size_t q = 0; q < (same_step ? from->nodes : 1); q++)
             memcpy(to->samples + (q * to->lanes + at) * outputs, from->samples + (q * from->lanes + lane) * outputs, row);
         for (size_t i = 0; i < 4; i++)
             memcpy(to->results + i * to->stride + at * outputs, from->results + i * from->stride + lane * outputs, row);
-        memcpy(to->state + at * outputs * FIELDS, from->state + lane * outputs * FIELDS, FIELDS * row);
+        memcpy(to->state + at * outputs * FIELDS, state, FIELDS * row);
         at++;
     }
     return at;

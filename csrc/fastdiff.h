@@ -31,19 +31,19 @@ typedef struct {
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
  * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts. */
 
-/* Arrays by lane: `caps` and `samples` have rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride`
- * numbers apart. */
+/* Arrays by lane: `samples` has rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride` numbers
+ * apart; `k_unit` has `units` numbers and `caps` three rows of `cap_row`, each 1 if one number holds for all lanes. */
 typedef struct {
-    double *scale, *k, *k_unit, *k_least, *state, *caps, *samples, *results;
-    size_t lanes, outputs, nodes, stride;
+    double *scale, *k, *k_unit, *state, *caps, *samples, *results;
+    size_t lanes, outputs, nodes, stride, units, cap_row;
 } fd_lanes;
 
 typedef struct {
     /* log2 of the first step of every lane and of its least one; `unit` is log2 of the step where the scale of x is one.
-     * Where it is 0 the first step is k_unit. No first step is less than the least. Whether all is as usual: scales are
+     * Where it is 0 the first step is k_unit, of which there is one or one for each lane. No first step is less than the least. Whether all is as usual: scales are
      * finite and not 0, and no first step is less than 2**close times the least one. */
-    int (*start)(const double *scale, const double *k_unit, double unit, double close, double *k, double *k_least,
-                 size_t lanes);
+    int (*start)(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
+                 double *k_least, size_t lanes);
 
     /* h = 2**k, for whole k in [-1060, 1023]; they may be the same array. */
     void (*powers)(const double *k, double *h, size_t lanes);
@@ -53,10 +53,11 @@ typedef struct {
      * all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its
      * number, 0 for the first round at a step. With `fresh` (level 0 only) no round has judged these elements: all of them
      * run, and nothing of their state is read. Error bar, value, log2 of the step and status go into rows of `results`,
-     * `stride` numbers apart; the state of elements that have ended means nothing. By lane: `scale`, `k`, `k_unit`,
-     * `k_least`, all but `scale` whole numbers or infinite, `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
+     * `stride` numbers apart; the state of elements that have ended means nothing. By lane: `scale`, `k`, and, as in
+     * fd_lanes, `k_unit` and `caps`; all but `scale` are whole numbers or infinite, `k` finite. See `control` in
+     * src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                    const double *k_unit, const double *k_least, const double *caps, int side, int level, int fresh,
+                    const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
                     const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
                     size_t outputs);
 
@@ -65,11 +66,12 @@ typedef struct {
      * step less than 2**close times the least) plus the level. The lanes that go on into `order`, sorted by kind and otherwise as
      * they were, log2 of their steps into `k` by lane, their steps into `h` in that order, how many there are of each kind
      * into `counts[16]`, of all into the result. `status` is that row of the results; `work` has room for `going` numbers. */
-    size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k,
+    size_t (*next_round)(const double *state, const double *status, const double *scale, double close, double *k,
                          ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts, size_t outputs);
 
     /* Copies the lanes of `from` that have a running output into those of `to`, at number `at` and after it; their numbers,
-     * the first one being `first`, into `which`, from `at` on. Returns the number after the last. */
+     * the first one being `first`, into `which`, from `at` on. Samples other than those of x itself only of lanes that
+     * may need them. Returns the number after the last. */
     size_t (*gather)(const fd_lanes *from, const fd_lanes *to, size_t first, ptrdiff_t *which, size_t at);
 } fd_control_kernels;
 

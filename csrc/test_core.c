@@ -149,7 +149,7 @@ static void tidy(double *state, double *results, size_t n)
 }
 
 /* Lanes come by kind, each with the smallest step that an output of it wants. */
-static int check_next_round(const fd_kernels *k, const double *state, const double *status, const double *least,
+static int check_next_round(const fd_kernels *k, const double *state, const double *status, const double *x,
                             size_t lanes, size_t outputs)
 {
     size_t counts[16], left, sum = 0, ok = 1, bytes = lanes ? lanes * sizeof(double) : 1;
@@ -159,7 +159,7 @@ static int check_next_round(const fd_kernels *k, const double *state, const doub
         abort();
     for (size_t i = 0; i < lanes; i++)
         order[i] = (ptrdiff_t)i;
-    left = k->control->next_round(state, status, least, 25, next, order, work, h, lanes, counts, outputs);
+    left = k->control->next_round(state, status, x, 25, next, order, work, h, lanes, counts, outputs);
     for (size_t i = 0; i < 16; i++)
         for (size_t end = sum + counts[i]; sum < end; sum++) {
             const size_t first = (size_t)order[sum] * outputs;
@@ -179,7 +179,7 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
 {
     const fd_kernels *baseline = fd_select("baseline");
     size_t n = lanes * outputs;
-    double *x = fill(random, lanes), *at = fill(random, lanes), *unit = fill(random, lanes), *least = fill(random, lanes);
+    double *x = fill(random, lanes), *at = fill(random, lanes), *unit = fill(random, lanes);
     double *samples = fill(random, NODES * n), *caps = fill(random, 3 * lanes), *packed = fill(random, sizeof table / 8);
     double *got = fill(random, FIELDS * n), *want = fill(random, FIELDS * n);
     double *told = fill(random, RESULTS * n), *wanted = fill(random, RESULTS * n);
@@ -192,7 +192,6 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
     for (size_t i = 0; i < lanes; i++) {
         x[i] = i % 5 ? 1 + 0.01 * (double)(i / 5) : 1;
         at[i] = unit[i] = -10;
-        least[i] = -50;
         caps[i] = caps[lanes + i] = caps[2 * lanes + i] = i % 7 ? 1000 : -5;
     }
     int ok = 1;
@@ -204,15 +203,15 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
             }
         for (int level = 0; level < 2; level++) {
             const int fresh = round == 0 && level == 0;
-            k->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, fresh, which, lanes, got,
-                                told, n, lanes, outputs);
-            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, least, caps, 0, level, fresh, NULL, 0, want,
+            k->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, which,
+                                lanes, got, told, n, lanes, outputs);
+            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, NULL, 0, want,
                                        wanted, n, lanes, outputs);
             tidy(got, told, n), tidy(want, wanted, n);
             ok = ok && same(k->level, "control", FIELDS * n, got, want) &&
                  same(k->level, "results of control", RESULTS * n, told, wanted);
         }
-        ok = ok && check_next_round(k, got, told + STATUS * n, least, lanes, outputs);
+        ok = ok && check_next_round(k, got, told + STATUS * n, x, lanes, outputs);
         for (size_t i = 0; i < lanes; i++) {
             double next = want[i * outputs * FIELDS + WANT_K];
             if (wanted[STATUS * n + i * outputs] == 0 && next > -1000 && next < 1000)
@@ -224,7 +223,7 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
             printf("FAIL control at level %s: still running, element %zu of %zu\n", k->level, i, n);
             ok = 0;
         }
-    free(x), free(at), free(unit), free(least), free(samples), free(caps), free(packed), free(got), free(want),
+    free(x), free(at), free(unit), free(samples), free(caps), free(packed), free(got), free(want),
         free(told), free(wanted), free(all);
     return ok;
 }

@@ -101,11 +101,11 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
                 control(
-                    node.table, every, eps, scale, k, k_unit, k_least, caps, int(s), int(v), first, state, results, lane
+                    node.table, every, eps, scale, k, k_unit, caps, int(s), int(v), first, state, results, lane
                 )
             else:
                 part, found = state[lane], np.ascontiguousarray(results[:, lane])
-                bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, k_least, caps)]
+                bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, caps)]
                 control(node.table, samples, eps, *bounds, int(s), int(v), first, part, found)
                 state[lane], results[:, lane] = part, found
             running = results[3, lane] == steps.RUNNING

@@ -70,12 +70,12 @@ def test_comparison_sees_one_bit_of_one_sample():
 def test_an_element_is_judged_by_itself_alone(module, key):
     """Whatever else is in the call, and wherever it stands there."""
 
-    def one_by_one(table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state, results):
+    def one_by_one(table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results):
         for lane in range(state.shape[0]):
             for output in range(state.shape[1]):
                 part = state[lane : lane + 1, output : output + 1].copy()
                 found = results[:, lane : lane + 1, output : output + 1].copy()
-                own = [a[..., lane : lane + 1].copy() for a in (scale, k, k_unit, k_least, caps)]
+                own = [a[..., lane : lane + 1].copy() for a in (scale, k, k_unit, caps)]
                 sample = samples[:, lane : lane + 1, output : output + 1].copy()
                 module.control(table, sample, eps, *own, side, level, fresh, part, found)
                 state[lane : lane + 1, output : output + 1] = part
@@ -129,7 +129,8 @@ def test_next_round(module, seed, lanes, outputs):
     state[..., steps.FIELD["want_k"]] = rng.integers(-1060, 1000, (lanes, outputs))
     state[..., steps.FIELD["want_level"]] = rng.integers(0, 3, (lanes, outputs))
     state[..., steps.FIELD["want_side"]] = rng.integers(-1, 2, (lanes, outputs))
-    least = rng.integers(-1060, 1000, lanes).astype(float)
+    exponent = rng.integers(-900, 1000, lanes)
+    scale, least = np.ldexp(0.5, exponent), exponent - 50.0
     k, order, work, h = np.zeros(lanes), rng.permutation(lanes), np.empty(lanes, np.intp), np.empty(lanes)
     going = int(rng.integers(0, lanes + 1))
     expected = []
@@ -140,7 +141,7 @@ def test_next_round(module, seed, lanes, outputs):
             step, level, side = (int(state[lane, o, steps.FIELD[f]]) for f in ("want_k", "want_level", "want_side"))
             place = {0: 3 if step - least[lane] < 25 else 0, 1: 1, -1: 2}[side]
             expected.append((4 * place + level, before, lane, step))
-    numbers = module.next_round(state, status, least, 25.0, going, k, order, work, h)
+    numbers = module.next_round(state, status, scale, 25.0, going, k, order, work, h)
     expected.sort()
     assert numbers == [sum(code == e[0] for e in expected) for code in range(16)]
     assert order[: len(expected)].tolist() == [e[2] for e in expected]

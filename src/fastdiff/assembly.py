@@ -218,9 +218,15 @@ class Total:
         return self.result(np.asarray(value), np.asarray(error), np.exp2(k), shape)
 
     def solve(
-        self, function: Function, lanes: Lanes | Callable[[], Lanes], h: NDArray[float64] | None, free: bool = False
+        self,
+        function: Function,
+        lanes: Lanes | Callable[[], Lanes],
+        h: NDArray[float64] | None,
+        free: bool = False,
+        last: bool = False,
     ) -> Estimates:
-        """`free` says that there are no bounds. Lanes that are to be made on demand may not be needed."""
+        """`free` says that there are no bounds, `last` that the result is nothing but what is found here. Lanes that are to
+        be made on demand may not be needed."""
         c = self.checked
         if self.seed is not None:
             function.seed(self.seed.value)
@@ -233,7 +239,7 @@ class Total:
             if c.method == "complex":
                 found = complex_step(function, lanes, h, c.full_output)
             elif c.h is None:
-                found = estimate(function, lanes, steps.scheme(c.n, c.method, c.accuracy, c.richardson))
+                found = estimate(function, lanes, steps.scheme(c.n, c.method, c.accuracy, c.richardson), c.full_output or not last)
             else:
                 plain = steps.plain(c.n, c.method, c.accuracy, c.richardson)
                 found = one_round(function, lanes, plain, h, c.full_output)

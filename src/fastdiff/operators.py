@@ -498,7 +498,7 @@ def gradient(
         quick = total.quick(lambda: small.gradient(f, at.points, checked, args), at.x.shape)
         if quick is not None:
             return quick
-    found = total.solve(function or at.function(at.axes()), at.lanes_along_axes, at.step(checked), at.free)
+    found = total.solve(function or at.function(at.axes()), at.lanes_along_axes, at.step(checked), at.free, True)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], at.x.shape)
 
@@ -580,7 +580,7 @@ def jacobian(
     at = Points(f, x, args, bounds, vectorized, scalar_valued=False, checked=checked)
     total = Total(checked)
     function = at.function(at.axes())
-    found = total.solve(function, at.lanes_along_axes, at.step(checked), at.free)
+    found = total.solve(function, at.lanes_along_axes, at.step(checked), at.free, True)
     return total.spread(found, at.batch, function.shape or (), (at.d,))
 
 
@@ -664,7 +664,7 @@ def jvp(
     total = Total(checked)
     vectors = at.vectors("v", v)
     function = at.function(Directions(1, np.arange(at.d)[None], vectors[:, None]))
-    found = total.solve(function, at.lanes_along(vectors), at.step_along(checked), at.free)
+    found = total.solve(function, at.lanes_along(vectors), at.step_along(checked), at.free, True)
     return total.spread(found, at.batch, function.shape or (), ())
 
 
@@ -914,6 +914,6 @@ def _elementwise(
     if isinstance(checked.h, np.ndarray):
         h = broadcast("h", checked.h, shape).reshape(-1)
     function = chosen.elementwise(points, [float(i == j) for i in range(len(points))])
-    found = total.solve(function, lambda: Lanes(np.abs(x), space), h, bounds is None)
+    found = total.solve(function, lambda: Lanes(np.abs(x), space), h, bounds is None, True)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], shape)

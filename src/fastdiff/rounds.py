@@ -7,7 +7,6 @@ the lanes that are not done. It knows neither what an operator makes of the esti
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from threading import Thread
 from typing import Any
 
@@ -23,13 +22,16 @@ from .lanes import Estimates, Lanes, joined, largest_exponent
 from .steps import Scheme
 
 TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
-Arguments = tuple[Any, ...]  # of the kernel `control`
-Judgements = Generator[Arguments, None, None]  # rounds that ask for judgements and go on when they are made
+# Rounds that ask for judgements, with the arguments of the kernel `control`, and go on when they are made.
+Judgement = tuple[Any, ...]
+Judgements = Generator[Judgement, None, None]
+_VALUE, _STATUS = steps.RESULTS.index("value"), steps.RESULTS.index("status")
+_UNLIMITED = np.full((3, 1), float(steps.LARGEST))  # log2 of the largest steps where there are no bounds
 _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
 
 
-def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
-    """Derivatives along every lane at steps found automatically."""
+def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = True) -> Estimates:
+    """Derivatives along every lane at steps found automatically; unless `whole` nothing but values."""
     count = lanes.count
     outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
     if count == 0 or outputs == 0:
@@ -38,7 +40,7 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
     size = max(TILE // outputs, 1)
     if count <= size or not function.divisible:
         size = count
-    results = np.empty((len(steps.RESULTS), count, outputs))
+    found = np.empty((len(steps.RESULTS) if whole else 1, count, outputs))
     tiles = -(-count // size)
     workers = min(function.threads or available_cpus(), tiles)
     length = size * -(-tiles // (2 * workers))  # of a span: two for each thread, as one may be slower than another
@@ -50,45 +52,53 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme) -> Estimates:
 
     def work(i: int) -> None:
         with np.errstate(all="ignore"):  # threads do not inherit it
-            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, results, beside)
+            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, found, beside)
 
     threads.each(work, len(spans), workers)
     if parts:
         function.nfev += sum(part.nfev for part in parts)
-    error, value, step, status = results
+    if not whole:
+        unknown = np.broadcast_to(np.nan, (count, outputs))
+        return joined(found[0], unknown, unknown, np.broadcast_to(intp(steps.RUNNING), unknown.shape), function.is_complex)
+    error, value, step, status = found
     np.copyto(error, np.inf, where=np.isnan(value))
     backend.powers(step, step)
     return joined(value, error, step, status.astype(intp), function.is_complex)
 
 
 def _span(
-    function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, results: NDArray[float64], beside: bool
+    function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, found: NDArray[float64], beside: bool
 ) -> None:
     """The first round in tiles of that size; the few lanes that go on after it go on together."""
-    length, outputs = span.stop - span.start, results.shape[2]
+    length, outputs = span.stop - span.start, found.shape[2]
+    kept = slice(None) if len(found) > 1 else slice(_VALUE, _VALUE + 1)  # rows of the results
     rooms = [_Room(min(size, length), outputs, scheme) for _ in range(2 if beside else 1)]
     late: _Batch | None = None
+    left = -(-length // size)
 
     def tile(which: slice, room: _Room) -> Judgements:
-        nonlocal late
-        batch = yield from _first_round(function, lanes.part(which), which, scheme, room, results[:, which])
-        if not batch.results[3].all():
-            late = late or _Batch.empty(min(2 * size, length), outputs, scheme)
+        nonlocal late, left
+        batch = yield from _first_round(function, lanes.part(which), which, scheme, room)
+        rooms.append(room)
+        found[:, which] = batch.results[kept]
+        if not batch.results[_STATUS].all():
+            late = late or _Batch.late(min(2 * size, length), outputs, lanes, scheme)
             late.count = backend.gather(batch.arrays, late.arrays, which.start, late.which, late.count)
-        if late and (which.stop == span.stop or late.count >= size):
+        left -= 1
+        if late and (late.count >= size or left == 0):
             own, late = late, None
             yield from _later_rounds(function, own, scheme)
-            for found, row in zip(own.results, results):
-                row[own.which[: own.count]] = found[: own.count]
+            for row, late_row in zip(found, own.results[kept]):
+                row[own.which[: own.count]] = late_row[: own.count]
 
     tiles = (slice(at, min(at + size, span.stop)) for at in range(span.start, span.stop, size))
-    _alternate((tile(which, rooms[i % len(rooms)]) for i, which in enumerate(tiles)), beside)
+    _do((tile(which, rooms.pop()) for which in tiles), beside)
 
 
-def _alternate(tasks: Iterator[Judgements], beside: bool) -> None:
-    """Do all tasks in this thread and, if `beside`, what they want judged in another.
+def _do(tasks: Iterator[Judgements], beside: bool) -> None:
+    """Do all tasks in this thread and, if `beside`, some of what they want judged in another, while it is not busy.
 
-    Meanwhile another task is worked on: the one that has waited for longest, or else the next. Two are begun at most.
+    Meanwhile another task is worked on: no more than two are begun.
     """
     if not beside:
         for task in tasks:
@@ -98,36 +108,41 @@ def _alternate(tasks: Iterator[Judgements], beside: bool) -> None:
     other = backend.Beside()
     thread = Thread(target=other.serve, daemon=True)
     thread.start()
-    waiting: deque[Judgements] = deque()
+    current, waiting = next(tasks, None), None
     try:
-        while True:
-            begun = next(tasks, None) if len(waiting) < 2 else None
-            if begun is None:
-                if not waiting:
-                    break
-                other.wait()
-                begun = waiting.popleft()
-            wanted = next(begun, None)
+        while current is not None:
+            wanted = next(current, None)
+            if wanted is not None and not other.done():
+                backend.control(*wanted)
+                continue
             if wanted is not None:
                 other.begin(*wanted)
-                waiting.append(begun)
+                current, waiting = waiting, current
+            else:
+                current = None
+            current = current or next(tasks, None)
+            if current is None and waiting is not None:
+                other.wait()
+                current, waiting = waiting, None
     finally:
         other.end()
         thread.join()
 
 
 class _Room:
-    """Room for the samples and the state of lanes in their first round; see `control`."""
+    """Room for the samples, the state and the results of lanes; see `control`."""
 
     def __init__(self, lanes: int, outputs: int, scheme: Scheme) -> None:
         nodes = max(level.size for levels in scheme.levels.values() for level in levels)
-        self._samples, self._state = np.empty(nodes * lanes * outputs), np.empty(lanes * outputs * len(steps.FIELDS))
-        self._shape = nodes, outputs, len(steps.FIELDS)
+        self._samples, self._results = np.empty(nodes * lanes * outputs), np.empty(len(steps.RESULTS) * lanes * outputs)
+        self._state = np.empty((lanes, outputs, len(steps.FIELDS)))
 
-    def of(self, lanes: int) -> tuple[NDArray[float64], NDArray[float64]]:
-        nodes, outputs, fields = self._shape
-        samples, state = self._samples[: nodes * lanes * outputs], self._state[: lanes * outputs * fields]
-        return samples.reshape(nodes, lanes, outputs), state.reshape(lanes, outputs, fields)
+    def of(self, lanes: int) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64]]:
+        """Samples, state and results of so many."""
+        outputs = self._state.shape[1]
+        samples = self._samples[: self._samples.size // len(self._state) * lanes]
+        results = self._results[: len(steps.RESULTS) * lanes * outputs]
+        return samples.reshape(-1, lanes, outputs), self._state[:lanes], results.reshape(-1, lanes, outputs)
 
 
 @dataclass
@@ -140,23 +155,25 @@ class _Batch:
     scale: NDArray[float64]
     k: NDArray[float64]
     unit: NDArray[float64]
-    least: NDArray[float64]
     caps: NDArray[float64]
     samples: NDArray[float64]
     state: NDArray[float64]
     results: NDArray[float64]
 
+
     @classmethod
-    def empty(cls, lanes: int, outputs: int, scheme: Scheme) -> "_Batch":
+    def late(cls, room: int, outputs: int, lanes: Lanes, scheme: Scheme) -> "_Batch":
         """Room for so many."""
-        samples, state = _Room(lanes, outputs, scheme).of(lanes)
-        caps, results = np.empty((3, lanes)), np.empty((len(steps.RESULTS), lanes, outputs))
-        return cls(0, np.empty(lanes, intp), *np.empty((4, lanes)), caps, samples, state, results)
+        room = max(room, 2)  # arrays of one number hold for all lanes
+        samples, state, results = _Room(room, outputs, scheme).of(room)
+        unit = np.empty(room) if isinstance(lanes.unit, np.ndarray) else _unit(lanes, scheme)
+        caps = _UNLIMITED if lanes.room is None else np.empty((3, room))
+        return cls(0, np.empty(room, intp), *np.empty((2, room)), unit, caps, samples, state, results)
 
     @property
     def arrays(self) -> tuple[NDArray[float64], ...]:
         """All but `which`, for the kernel `gather`."""
-        return self.scale, self.k, self.unit, self.least, self.state, self.caps, self.samples, self.results
+        return self.scale, self.k, self.unit, self.state, self.caps, self.samples, self.results
 
 
 def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]:
@@ -165,16 +182,16 @@ def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]
 
 
 def _first_round(
-    function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room, results: NDArray[float64]
-) -> Generator[Arguments, None, _Batch]:
-    """The results of a tile's lanes after their first round."""
+    function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room
+) -> Generator[Judgement, None, _Batch]:
+    """A tile's lanes after their first round."""
     centre = function.centre(which)
     count = len(centre)
     scale = lanes.scale
     k, least, unit, side, caps, usual = first_steps(lanes, scheme)
-    samples, state = room.of(count)
+    samples, state, results = room.of(count)
     samples[0] = centre
-    batch = _Batch(count, which, scale, k, unit, least, caps, samples, state, results)
+    batch = _Batch(count, which, scale, k, unit, caps, samples, state, results)
     h = np.empty(count)
     if usual and _finite(centre):
         backend.powers(k, h)
@@ -182,7 +199,7 @@ def _first_round(
         return batch
     k[:] = np.where((scale == 0) & (centre == 0).all(axis=1), np.maximum(k - scheme.closer_at_root, least), k)
     lost = np.zeros(count)  # the status of lanes that end before they begin
-    lost[np.take_along_axis(caps, np.broadcast_to(side, (1, count)), axis=0)[0] < least] = steps.NO_ROOM
+    lost[_of_side(caps, side, count) < least] = steps.NO_ROOM
     lost[~(np.isfinite(centre).any(axis=1) & np.isfinite(scale))] = steps.NOT_FINITE_HERE
     error, value, log_step, status = results
     i = np.flatnonzero(lost)
@@ -203,7 +220,7 @@ def _later_rounds(function: Function, batch: _Batch, scheme: Scheme) -> Judgemen
     while going:
         work = np.empty(going, intp)
         counts = backend.next_round(
-            batch.state, batch.results[3], batch.least, scheme.close, going, batch.k, order, work, h
+            batch.state, batch.results[3], batch.scale, scheme.close, going, batch.k, order, work, h
         )
         going = sum(counts)
         yield from _round(function, batch, scheme, order, counts, h, False)
@@ -242,7 +259,7 @@ def _judge(
     known = scheme.levels[s][at - 1].size if at else 1
     _sample(function, batch.which, chosen, nodes.offsets[known:], h, batch.samples[known : nodes.size])
     yield (
-        nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.least, batch.caps,
+        nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.caps,
         0 if s == steps.CLOSE else s, at, fresh, batch.state, batch.results, chosen,
     )  # fmt: skip
 
@@ -288,30 +305,28 @@ def first_steps(
     unit = _unit(lanes, scheme)
     usual = backend.start(lanes.scale, unit, scheme.unit, scheme.close, k, least)
     if lanes.room is None:
-        return k, least, unit, scheme.first_side, _same((3, lanes.count), float(steps.LARGEST)), usual
+        return k, least, unit, scheme.first_side, _UNLIMITED, usual
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
     caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
         better = np.where(caps[1] >= caps[2], 1, -1)
         cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
         side = np.where(cramped, better, side)
-    k = np.maximum(np.minimum(k, np.take_along_axis(caps, side[None, :], axis=0)[0]), least)
+    k = np.maximum(np.minimum(k, _of_side(caps, side, lanes.count)), least)
     return k, least, unit, side, caps, False
 
 
+def _of_side(caps: NDArray[float64], side: NDArray[intp] | int, count: int) -> NDArray[float64]:
+    """Of each lane the cap on its side."""
+    return np.asarray(np.broadcast_to(caps, (3, count))[np.broadcast_to(side, (count,)), np.arange(count)])
+
+
 def _unit(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
-    """log2 of the step for a scale of one."""
+    """log2 of the step for a scale of one: one for all lanes, or one for each."""
     one = np.array(lanes.unit, float64, ndmin=1)
     unit, unused = np.empty((2, one.size))
     backend.start(one, np.zeros(one.size), scheme.unit, scheme.close, unit, unused)
-    return unit if isinstance(lanes.unit, np.ndarray) else _same((lanes.count,), float(unit[0]))
-
-
-@lru_cache(maxsize=8)
-def _same(shape: tuple[int, ...], number: float) -> NDArray[float64]:
-    same = np.full(shape, number)
-    same.flags.writeable = False
-    return same
+    return unit
 
 
 def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:

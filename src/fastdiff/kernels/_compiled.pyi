@@ -38,7 +38,6 @@ def control(
     scale: NDArray[float64],
     k: NDArray[float64],
     k_unit: NDArray[float64],
-    k_least: NDArray[float64],
     caps: NDArray[float64],
     side: int,
     level: int,
@@ -50,7 +49,7 @@ def control(
 def next_round(
     state: NDArray[float64],
     status: NDArray[float64],
-    k_least: NDArray[float64],
+    scale: NDArray[float64],
     close: float,
     going: int,
     k: NDArray[float64],
@@ -71,23 +70,8 @@ def weights(nodes: NDArray[float64], at: int, n: int, scale: float, out: NDArray
 @disjoint_base
 class Beside:
     def serve(self) -> None: ...
-    def begin(
-        self,
-        table: NDArray[float64],
-        samples: NDArray[float64],
-        eps: float,
-        scale: NDArray[float64],
-        k: NDArray[float64],
-        k_unit: NDArray[float64],
-        k_least: NDArray[float64],
-        caps: NDArray[float64],
-        side: int,
-        level: int,
-        fresh: bool,
-        state: NDArray[float64],
-        results: NDArray[float64],
-        which: NDArray[intp] | None = None,
-    ) -> None: ...
+    def begin(self, *arguments: Any) -> None: ...
+    def done(self) -> bool: ...
     def wait(self) -> None: ...
     def end(self) -> None: ...
 

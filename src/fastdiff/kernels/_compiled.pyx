@@ -46,21 +46,20 @@ cdef extern from "fastdiff.h" nogil:
         double *scale
         double *k
         double *k_unit
-        double *k_least
         double *state
         double *caps
         double *samples
         double *results
-        size_t lanes, outputs, nodes, stride
+        size_t lanes, outputs, nodes, stride, units, cap_row
     ctypedef struct fd_control_kernels:
-        int (*start)(const double *scale, const double *k_unit, double unit, double close, double *k, double *k_least,
-                     size_t lanes) noexcept nogil
+        int (*start)(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
+                     double *k_least, size_t lanes) noexcept nogil
         void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                        const double *k_unit, const double *k_least, const double *caps, int side, int level,
+                        const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level,
                         int fresh, const ptrdiff_t *which, size_t chosen, double *state, double *results,
                         size_t stride, size_t lanes, size_t outputs) noexcept nogil
-        size_t (*next_round)(const double *state, const double *status, const double *k_least, double close, double *k,
+        size_t (*next_round)(const double *state, const double *status, const double *scale, double close, double *k,
                              ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts,
                              size_t outputs) noexcept nogil
         size_t (*gather)(const fd_lanes *source, const fd_lanes *to, size_t first, ptrdiff_t *which,
@@ -210,10 +209,10 @@ def start(
     cdef const double *pk_unit = <const double *> cnp.PyArray_DATA(k_unit)
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
     cdef double *pk_least = <double *> cnp.PyArray_DATA(k_least)
-    cdef size_t lanes = cnp.PyArray_SIZE(scale)
+    cdef size_t lanes = cnp.PyArray_SIZE(scale), units = cnp.PyArray_SIZE(k_unit)
     cdef bint usual
     with nogil:
-        usual = K.control.start(pscale, pk_unit, unit, close, pk, pk_least, lanes)
+        usual = K.control.start(pscale, pk_unit, units, unit, close, pk, pk_least, lanes)
     return usual
 
 
@@ -232,8 +231,8 @@ cdef struct judgement: # the arguments of `control`
     const double *scale
     const double *k
     const double *k_unit
-    const double *k_least
     const double *caps
+    size_t units, cap_row
     int side, level, fresh
     const ptrdiff_t *which
     size_t chosen
@@ -243,8 +242,8 @@ cdef struct judgement: # the arguments of `control`
 
 
 cdef void judge(const judgement *a) noexcept nogil:
-    K.control.control(a.table, a.samples, a.eps, a.scale, a.k, a.k_unit, a.k_least, a.caps, a.side, a.level, a.fresh,
-                      a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
+    K.control.control(a.table, a.samples, a.eps, a.scale, a.k, a.k_unit, a.units, a.caps, a.cap_row, a.side, a.level,
+                      a.fresh, a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
 
 
 cdef judgement read_judgement(
@@ -254,7 +253,6 @@ cdef judgement read_judgement(
     cnp.ndarray scale,
     cnp.ndarray k,
     cnp.ndarray k_unit,
-    cnp.ndarray k_least,
     cnp.ndarray caps,
     int side,
     int level,
@@ -270,8 +268,8 @@ cdef judgement read_judgement(
     a.scale = <const double *> cnp.PyArray_DATA(scale)
     a.k = <const double *> cnp.PyArray_DATA(k)
     a.k_unit = <const double *> cnp.PyArray_DATA(k_unit)
-    a.k_least = <const double *> cnp.PyArray_DATA(k_least)
     a.caps = <const double *> cnp.PyArray_DATA(caps)
+    a.units, a.cap_row = cnp.PyArray_SIZE(k_unit), cnp.PyArray_DIM(caps, 1)
     a.side, a.level, a.fresh = side, level, fresh
     a.which = NULL if which is None else <const ptrdiff_t *> cnp.PyArray_DATA(which)
     a.chosen = 0 if which is None else cnp.PyArray_SIZE(which)
@@ -282,77 +280,73 @@ cdef judgement read_judgement(
     return a
 
 
-def control(table, samples, double eps, scale, k, k_unit, k_least, caps, int side, int level, bint fresh, state, results,
+def control(table, samples, double eps, scale, k, k_unit, caps, int side, int level, bint fresh, state, results,
             which=None):
     cdef judgement a = read_judgement(
-        table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state, results, which)
+        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results, which)
     with nogil:
         judge(&a)
 
 
 @cython.auto_pickle(False)
 cdef class Beside:
-    """Judges what one thread hands over in another, which runs `serve`; neither holds the GIL or waits for it."""
+    """A place where one thread leaves a judgement and another, which runs `serve`, makes it. Neither holds the GIL, or waits
+    for it."""
 
-    cdef judgement work[2]
-    cdef PyThread_type_lock begun[2]
-    cdef PyThread_type_lock ended[2]
-    cdef size_t given, taken
-    cdef bint last
+    cdef judgement work
+    cdef PyThread_type_lock begun, ended
+    cdef bint open, last
     cdef object keep
 
     def __cinit__(self):
-        cdef int i
-        for i in range(2):
-            self.begun[i], self.ended[i] = PyThread_allocate_lock(), PyThread_allocate_lock()
-            if self.begun[i] is NULL or self.ended[i] is NULL:
-                raise MemoryError
-            PyThread_acquire_lock(self.begun[i], 1)
-            PyThread_acquire_lock(self.ended[i], 1)
-        self.keep = [None, None]
+        self.begun, self.ended = PyThread_allocate_lock(), PyThread_allocate_lock()
+        if self.begun is NULL or self.ended is NULL:
+            raise MemoryError
+        PyThread_acquire_lock(self.begun, 1)
+        PyThread_acquire_lock(self.ended, 1)
 
     def __dealloc__(self):
-        cdef int i
-        for i in range(2):
-            if self.begun[i] is not NULL:
-                PyThread_free_lock(self.begun[i])
-            if self.ended[i] is not NULL:
-                PyThread_free_lock(self.ended[i])
+        if self.begun is not NULL:
+            PyThread_free_lock(self.begun)
+        if self.ended is not NULL:
+            PyThread_free_lock(self.ended)
 
     def serve(self):
         """Judge until the end."""
-        cdef size_t i = 0
         with nogil:
             while True:
-                acquire(self.begun[i % 2])
+                acquire(self.begun)
                 if self.last:
                     break
-                judge(&self.work[i % 2])
-                PyThread_release_lock(self.ended[i % 2])
-                i += 1
+                judge(&self.work)
+                PyThread_release_lock(self.ended)
 
-    def begin(self, table, samples, double eps, scale, k, k_unit, k_least, caps, int side, int level, bint fresh, state,
-              results, which=None):
-        """`control` with these arguments; no more than two that were not waited for."""
-        self.work[self.given % 2] = read_judgement(
-            table, samples, eps, scale, k, k_unit, k_least, caps, side, level, fresh, state, results, which)
-        self.keep[self.given % 2] = table, samples, scale, k, k_unit, k_least, caps, state, results, which
-        PyThread_release_lock(self.begun[self.given % 2])
-        self.given += 1
+    def begin(self, *arguments):
+        """`control` with these arguments; the one before is done."""
+        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results, which = arguments
+        self.work = read_judgement(
+            table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results, which)
+        self.keep, self.open = arguments, True
+        PyThread_release_lock(self.begun)
+
+    def done(self):
+        """Whether what was begun is done."""
+        if self.open and PyThread_acquire_lock(self.ended, 0):
+            self.open = False
+        return not self.open
 
     def wait(self):
-        """Until the first that was not waited for is done."""
-        cdef PyThread_type_lock ended = self.ended[self.taken % 2]
-        with nogil:
-            acquire(ended)
-        self.taken += 1
+        """Until it is."""
+        if self.open:
+            with nogil:
+                acquire(self.ended)
+            self.open = False
 
     def end(self):
-        """Let the other thread go, when all is done."""
-        while self.taken < self.given:
-            self.wait()
+        """Let the other thread go, when it is."""
+        self.wait()
         self.last = True
-        PyThread_release_lock(self.begun[self.given % 2])
+        PyThread_release_lock(self.begun)
 
 
 cdef void acquire(PyThread_type_lock lock) noexcept nogil:
@@ -367,7 +361,7 @@ cdef void acquire(PyThread_type_lock lock) noexcept nogil:
 def next_round(
     cnp.ndarray state not None,
     cnp.ndarray status not None,
-    cnp.ndarray k_least not None,
+    cnp.ndarray scale not None,
     double close,
     size_t going,
     cnp.ndarray k not None,
@@ -378,7 +372,7 @@ def next_round(
     """How many lanes there are of each kind; see csrc/fastdiff.h."""
     cdef const double *pstate = <const double *> cnp.PyArray_DATA(state)
     cdef const double *pstatus = <const double *> cnp.PyArray_DATA(status)
-    cdef const double *pk_least = <const double *> cnp.PyArray_DATA(k_least)
+    cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
     cdef ptrdiff_t *porder = <ptrdiff_t *> cnp.PyArray_DATA(order)
     cdef ptrdiff_t *pwork = <ptrdiff_t *> cnp.PyArray_DATA(work)
@@ -386,19 +380,19 @@ def next_round(
     cdef size_t outputs = cnp.PyArray_DIM(state, 1)
     cdef size_t counts[16]
     with nogil:
-        K.control.next_round(pstate, pstatus, pk_least, close, pk, porder, pwork, ph, going, counts, outputs)
+        K.control.next_round(pstate, pstatus, pscale, close, pk, porder, pwork, ph, going, counts, outputs)
     return [counts[i] for i in range(16)]
 
 
 cdef fd_lanes read_lanes(tuple arrays):
     cdef fd_lanes a
-    cdef cnp.ndarray scale, k, k_unit, k_least, state, caps, samples, results
-    scale, k, k_unit, k_least, state, caps, samples, results = arrays
-    a.scale, a.k = <double *> cnp.PyArray_DATA(scale), <double *> cnp.PyArray_DATA(k)
-    a.k_unit, a.k_least = <double *> cnp.PyArray_DATA(k_unit), <double *> cnp.PyArray_DATA(k_least)
-    a.caps, a.samples = <double *> cnp.PyArray_DATA(caps), <double *> cnp.PyArray_DATA(samples)
-    a.state, a.results = <double *> cnp.PyArray_DATA(state), <double *> cnp.PyArray_DATA(results)
+    cdef cnp.ndarray scale, k, k_unit, state, caps, samples, results
+    scale, k, k_unit, state, caps, samples, results = arrays
+    a.scale, a.k, a.k_unit = <double *> cnp.PyArray_DATA(scale), <double *> cnp.PyArray_DATA(k), <double *> cnp.PyArray_DATA(k_unit)
+    a.state, a.caps = <double *> cnp.PyArray_DATA(state), <double *> cnp.PyArray_DATA(caps)
+    a.samples, a.results = <double *> cnp.PyArray_DATA(samples), <double *> cnp.PyArray_DATA(results)
     a.lanes, a.outputs, a.nodes = cnp.PyArray_DIM(state, 0), cnp.PyArray_DIM(state, 1), cnp.PyArray_DIM(samples, 0)
+    a.units, a.cap_row = cnp.PyArray_SIZE(k_unit), cnp.PyArray_DIM(caps, 1)
     a.stride = cnp.PyArray_STRIDE(results, 0) // sizeof(double)
     return a
 
@@ -566,7 +560,7 @@ cdef class Follower:
             result[STATUS_], result[VALUE_], result[ERROR_], result[K_] = 2, NAN, INFINITY, 0
             return 0
         result[STATUS_] = 0
-        K.control.start(&scale, &unit, unit, 0, &k, &least, 1)
+        K.control.start(&scale, &unit, 1, unit, 0, &k, &least, 1)
         if scale == 0 and centre == 0:
             k -= self.closer
         k = max(k, least)
@@ -579,8 +573,8 @@ cdef class Follower:
             for j in range(known, size):
                 samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1
-            K.control.control(self.tables[at][level], samples, 2.220446049250313e-16, &scale, &k, &unit, &least,
-                              caps, side, level, fresh, NULL, 0, state, result, 1, 1, 1)
+            K.control.control(self.tables[at][level], samples, 2.220446049250313e-16, &scale, &k, &unit, 1,
+                              caps, 1, side, level, fresh, NULL, 0, state, result, 1, 1, 1)
             fresh = False
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev

@@ -229,10 +229,14 @@ def start(
     Returns whether all is as usual: scales are known and finite, all first steps at least `close` octaves above the least.
     """
     rounded = _exponent(scale * 0.7071067811865476)
-    np.maximum(_exponent(scale) - 50.0, _SMALLEST, out=k_least)
+    k_least[...] = _least(scale)
     first = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + unit, _SMALLEST), _LARGEST))
     np.maximum(first, k_least, out=k)
     return bool(((k - k_least >= close) & (scale != 0) & np.isfinite(scale)).all())
+
+
+def _least(scale: NDArray[float64]) -> NDArray[float64]:
+    return np.maximum(_exponent(scale) - 50.0, _SMALLEST)
 
 
 def powers(k: NDArray[float64], h: NDArray[float64]) -> None:
@@ -253,7 +257,6 @@ def control(
     scale: NDArray[float64],
     k: NDArray[float64],
     k_unit: NDArray[float64],
-    k_least: NDArray[float64],
     caps: NDArray[float64],
     side: int,
     level: int,
@@ -266,11 +269,13 @@ def control(
     lanes `which`, or of all. There may be more samples than the level has nodes.
 
     Afterwards an element is done (status), or says which step, level and side it wants next. Per lane: `scale` the size
-    of x along it, `k_unit` log2 of the step where the scale of x is one, `k_least` and `caps[side]` the bounds of k.
+    of x along it, `k_unit` log2 of the step where the scale of x is one, `caps[side]` the bound of k; of these two one lane
+    stands for all.
     `fresh`: no round has judged these elements; all of them run, and nothing of their state is read. Error bar, value, k
     and status also go into `results` (4, lanes, outputs); the state of what is done means nothing.
     """
     lanes = np.arange(len(state)) if which is None else which
+    k_unit, caps = np.broadcast_to(k_unit, (len(state),)), np.broadcast_to(caps, (3, len(state)))
     row, output = np.nonzero(fresh | (results[3, lanes] == _RUNNING))
     lane = lanes[row]
     if lane.size:
@@ -278,7 +283,7 @@ def control(
         s = _initial(caps[side, lane]) if fresh else state[lane, output].T.copy()
         with np.errstate(all="ignore"):
             _control(
-                t, samples[: t.last + 1, lane, output], eps, scale[lane], k[lane], k_unit[lane], k_least[lane],
+                t, samples[: t.last + 1, lane, output], eps, scale[lane], k[lane], k_unit[lane], _least(scale[lane]),
                 caps[:, lane], side, level, s,
             )  # fmt: skip
             _give_up(s)
@@ -298,7 +303,7 @@ def _initial(cap: NDArray[float64]) -> NDArray[float64]:
 def next_round(
     state: NDArray[float64],
     status: NDArray[float64],
-    k_least: NDArray[float64],
+    scale: NDArray[float64],
     close: float,
     going: int,
     k: NDArray[float64],
@@ -321,7 +326,7 @@ def next_round(
     output = np.argmin(want, axis=1) if active.size else np.zeros(0, intp)
     k[active] = state[active, output, _WANT_K]
     side = state[active, output, _WANT_SIDE]
-    central = np.where(k[active] - k_least[active] < close, 3, 0)
+    central = np.where(k[active] - _least(scale[active]) < close, 3, 0)
     place = np.where(side > 0, 1, np.where(side < 0, 2, central))
     kind = 4 * place + state[active, output, _WANT_LEVEL].astype(intp)
     active = active[np.argsort(kind, kind="stable")]
@@ -338,17 +343,19 @@ def gather(
     which: NDArray[intp],
     at: int,
 ) -> int:
-    """Copies the lanes that have a running output into others, at number `at` and after it; their numbers, the first one
-    being `first`, into `which`. Both are scale, k, k_unit, k_least (lanes,), state, caps (3, lanes), samples (nodes, lanes,
-    outputs) and results, as `control` has them. Returns the number after the last."""
+    """Copies the lanes that have a running output to those at number `at` and after it; their numbers, the first one being
+    `first`, go into `which`. Both are scale, k, k_unit (lanes,), state, caps (3, lanes), samples (nodes, lanes, outputs) and
+    results, as `control` has them. Returns the number after the last."""
     chosen = np.flatnonzero((source[-1][3] == _RUNNING).any(axis=1))
-    end = at + len(chosen)
-    which[at:end] = chosen + first
-    for theirs, ours in zip(source[:5], to):
-        ours[at:end] = theirs[chosen]
-    for theirs, ours in zip(source[5:], to[5:]):
-        ours[:, at:end] = theirs[:, chosen]
-    return end
+    places = slice(at, at + len(chosen))
+    which[places] = chosen + first
+    for i, (theirs, ours) in enumerate(zip(source, to)):
+        whole = i in (2, 4) and theirs.shape[-1] == 1  # one number for all
+        if i < 4:
+            ours[places if len(ours) > 1 else slice(0)] = theirs if whole else theirs[chosen]
+        elif ours.shape[1] > 1:
+            ours[:, places] = theirs if whole else theirs[:, chosen]
+    return places.stop
 
 
 def _control(
