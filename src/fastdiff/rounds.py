@@ -79,11 +79,14 @@ def _span(
     def tile(which: slice, room: _Room) -> Judgements:
         nonlocal late, left
         batch = yield from _first_round(function, lanes.part(which), which, scheme, room)
-        rooms.append(room)
-        found[:, which] = batch.results[kept]
-        if not batch.results[_STATUS].all():
+        going = (batch.results[_STATUS] == steps.RUNNING).sum()
+        if 2 * going > batch.results[_STATUS].size:  # they have company enough
+            yield from _later_rounds(function, batch, scheme)
+        elif going:
             late = late or _Batch.late(min(2 * size, length), outputs, lanes, scheme)
             late.count = backend.gather(batch.arrays, late.arrays, which.start, late.which, late.count)
+        found[:, which] = batch.results[kept]
+        rooms.append(room)
         left -= 1
         if late and (late.count >= size or left == 0):
             own, late = late, None
@@ -210,6 +213,10 @@ def _first_round(
     return batch
 
 
+def _in_order(chosen: NDArray[intp]) -> bool:
+    return bool((chosen[1:] > chosen[:-1]).all())
+
+
 def _finite(a: NDArray[float64]) -> bool:
     """Whether all numbers are finite; mostly their sum tells."""
     return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
@@ -254,6 +261,8 @@ def _judge(
     fresh: bool,
 ) -> Judgements:
     """The same for lanes of one kind, or all, on one side with the nodes of one level."""
+    if chosen is not None and len(chosen) == batch.count and isinstance(batch.which, slice) and _in_order(chosen):
+        chosen = None
     s = _PLACES[place]
     nodes = scheme.levels[s][at]
     known = scheme.levels[s][at - 1].size if at else 1
