@@ -175,6 +175,41 @@ static int check_next_round(const fd_kernels *k, const double *state, const doub
     return ok && sum == left;
 }
 
+/* Lanes that go on, as they were, after one that is there already. */
+static int check_gather(const fd_kernels *k, uint64_t *random, double *results, double *state, size_t lanes, size_t outputs)
+{
+    const size_t n = lanes * outputs, room = lanes + 1, m = room * outputs;
+    fd_lanes from = {.scale = fill(random, lanes), .k = fill(random, lanes), .k_unit = fill(random, lanes), .state = state,
+                     .caps = fill(random, 3 * lanes), .samples = fill(random, NODES * n), .results = results,
+                     .lanes = lanes, .outputs = outputs, .nodes = NODES, .stride = n, .units = lanes, .cap_row = lanes};
+    fd_lanes to = {.scale = fill(random, room), .k = fill(random, room), .k_unit = fill(random, room),
+                   .state = fill(random, FIELDS * m), .caps = fill(random, 3 * room), .samples = fill(random, NODES * m),
+                   .results = fill(random, RESULTS * m), .lanes = room, .outputs = outputs, .nodes = NODES, .stride = m,
+                   .units = room, .cap_row = room};
+    ptrdiff_t *which = malloc(room * sizeof *which);
+    if (!which)
+        abort();
+    const size_t end = k->control->gather(&from, &to, 0, which, 1);
+    size_t at = 1, ok = 1;
+    for (size_t lane = 0; lane < lanes; lane++) {
+        int running = 0;
+        for (size_t e = lane * outputs; e < (lane + 1) * outputs; e++)
+            running |= results[STATUS * n + e] == 0;
+        if (!running)
+            continue;
+        ok &= at < end && which[at] == (ptrdiff_t)lane && to.scale[at] == from.scale[lane] &&
+              to.caps[2 * room + at] == from.caps[2 * lanes + lane] &&
+              to.samples[at * outputs] == from.samples[lane * outputs] &&
+              !memcmp(to.state + at * outputs * FIELDS, state + lane * outputs * FIELDS, FIELDS * sizeof(double));
+        at++;
+    }
+    if (!ok || at != end)
+        printf("FAIL gather at level %s, %zu lanes\n", k->level, lanes);
+    free(from.scale), free(from.k), free(from.k_unit), free(from.caps), free(from.samples), free(to.scale), free(to.k),
+        free(to.k_unit), free(to.state), free(to.caps), free(to.samples), free(to.results), free(which);
+    return ok && at == end;
+}
+
 static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, size_t outputs, int choose)
 {
     const fd_kernels *baseline = fd_select("baseline");
@@ -212,6 +247,7 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
                  same(k->level, "results of control", RESULTS * n, told, wanted);
         }
         ok = ok && check_next_round(k, got, told + STATUS * n, x, lanes, outputs);
+        ok = ok && check_gather(k, random, told, got, lanes, outputs);
         for (size_t i = 0; i < lanes; i++) {
             double next = want[i * outputs * FIELDS + WANT_K];
             if (wanted[STATUS * n + i * outputs] == 0 && next > -1000 && next < 1000)

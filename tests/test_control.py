@@ -147,3 +147,42 @@ def test_next_round(module, seed, lanes, outputs):
     assert order[: len(expected)].tolist() == [e[2] for e in expected]
     assert h[: len(expected)].tolist() == [2.0 ** e[3] for e in expected]
     assert [k[lane] for _, _, lane, _ in expected] == [step for *_, step in expected]
+
+
+@pytest.mark.parametrize("module", {backend, _numpy}, ids=lambda module: module.NAME)
+@given(seeds, counts, st.integers(1, 3), st.booleans(), st.booleans())
+def test_gather(module, seed, lanes, outputs, own_unit, own_caps):
+    """Lanes with a running output come after those that are there, with all that later rounds read of them."""
+    rng = np.random.default_rng(seed)
+    room, nodes, fields = lanes + 5, 4, len(steps.FIELDS)
+
+    def arrays(count):
+        unit, caps = rng.random(count if own_unit else 1), rng.random((3, count if own_caps else 1))
+        state, samples = rng.random((count, outputs, fields)), rng.random((nodes, count, outputs))
+        return rng.random(count), rng.random(count), unit, state, caps, samples, rng.random((4, count, outputs))
+
+    source, to = arrays(lanes), arrays(room)
+    source[-1][3] = rng.integers(0, 2, (lanes, outputs))
+    source[3][..., steps.FIELD["want_level"]] = rng.integers(0, 2, (lanes, outputs))
+    before = [a.copy() for a in to]
+    which, at = np.full(room, -1), int(rng.integers(0, 5))
+    going = [lane for lane in range(lanes) if 0 in source[-1][3, lane]]
+    end = module.gather(source, to, 100, which, at)
+    assert end == at + len(going)
+    assert which[at:end].tolist() == [100 + lane for lane in going]
+    scale, k, unit, state, caps, samples, results = range(7)
+    for place, lane in enumerate(going, at):
+        for a in (scale, k, state):
+            np.testing.assert_array_equal(to[a][place], source[a][lane])
+        np.testing.assert_array_equal(to[results][:, place], source[results][:, lane])
+        if own_unit and room > 1:
+            assert to[unit][place] == source[unit][lane if lanes > 1 else 0]
+        if own_caps and room > 1:
+            np.testing.assert_array_equal(to[caps][:, place], source[caps][:, lane if lanes > 1 else 0])
+        again = (source[state][lane, :, steps.FIELD["want_level"]] > 0).any()  # at the same step
+        known = nodes if again or outputs > 1 else 1
+        np.testing.assert_array_equal(to[samples][:known, place], source[samples][:known, lane])
+    untouched = [i for i in range(room) if not at <= i < end]
+    for axis, new, old in zip((0, 0, 0, 0, 1, 1, 1), to, before):
+        if new.shape[axis] == room:
+            np.testing.assert_array_equal(new.take(untouched, axis), old.take(untouched, axis))

@@ -213,3 +213,51 @@ def test_results_hold_no_view_of_anything():
     np.testing.assert_array_equal(x, [1.0, 2.0])
     np.testing.assert_allclose(gradient(lambda x: x @ x, x), 2 * x)
     assert fastdiff.Result.__module__.startswith("fastdiff")
+
+
+LARGE = np.linspace(-4.0, 9.0, 100_003)  # several tiles, elements of every kind
+
+
+def rough(x):
+    return np.where(x > 6, np.sin(40 * x), np.exp(x)) + np.where(x < -3, 1e-9 * np.sin(1e7 * x), 0)
+
+
+@pytest.mark.parametrize("f", [np.exp, rough, lambda x: np.log(1 + np.exp(x)), lambda x: np.sqrt(x)])
+def test_what_is_judged_beside_is_the_same(f):
+    """A large batch uses a second processor for the step control."""
+    alone, beside = (derivative(f, LARGE, engine="python", threads=n, full_output=True) for n in (1, 2))
+    assert_same([beside], [alone])
+    value = derivative(f, LARGE, engine="python", threads=2)
+    np.testing.assert_array_equal(value, alone.value)
+
+
+def test_f_is_called_by_the_caller_alone():
+    callers = set()
+
+    def f(x):
+        callers.add(threading.get_ident())
+        return np.exp(x)
+
+    derivative(f, LARGE, engine="python", threads=2)
+    assert callers == {threading.get_ident()}
+
+
+@pytest.mark.parametrize("call", [3, 12, 40])
+def test_what_f_raises_ends_a_large_batch(call):
+    """Whatever is judged beside at that time; no thread is left behind, and the next call works."""
+    left = call
+
+    def f(x):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise ZeroDivisionError("here")
+        return rough(x)
+
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError, match="here"):
+        derivative(f, LARGE, engine="python", threads=2)
+    assert threading.active_count() == before
+    np.testing.assert_array_equal(
+        derivative(rough, LARGE, engine="python", threads=2), derivative(rough, LARGE, engine="python", threads=1)
+    )
