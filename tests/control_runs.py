@@ -100,9 +100,7 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
             if chosen:
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
-                control(
-                    node.table, every, eps, scale, k, k_unit, caps, int(s), int(v), first, state, results, lane
-                )
+                control(node.table, every, eps, scale, k, k_unit, caps, int(s), int(v), first, state, results, lane)
             else:
                 part, found = state[lane], np.ascontiguousarray(results[:, lane])
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, caps)]

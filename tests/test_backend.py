@@ -157,7 +157,12 @@ def test_backends_have_the_same_functions():
         public = {k: v for k, v in vars(module).items() if not k.startswith("_") and callable(v)}
         # `from numpy import float64` and the like are not ours
         own = {k: v for k, v in public.items() if getattr(v, "__module__", "").startswith(module.__name__)}
-        driven = {"Follower", "Quotient", "Value", "Beside"}  # calls from C and without the GIL: nothing for NumPy to do
+        driven = {
+            "Follower",
+            "Quotient",
+            "Value",
+            "Beside",
+        }  # calls from C and without the GIL: nothing for NumPy to do
         return {name: list(inspect.signature(f).parameters) for name, f in own.items() if name not in driven}
 
     assert "nodes" in functions(_numpy)

@@ -239,7 +239,9 @@ class Total:
             if c.method == "complex":
                 found = complex_step(function, lanes, h, c.full_output)
             elif c.h is None:
-                found = estimate(function, lanes, steps.scheme(c.n, c.method, c.accuracy, c.richardson), c.full_output or not last)
+                found = estimate(
+                    function, lanes, steps.scheme(c.n, c.method, c.accuracy, c.richardson), c.full_output or not last
+                )
             else:
                 plain = steps.plain(c.n, c.method, c.accuracy, c.richardson)
                 found = one_round(function, lanes, plain, h, c.full_output)

@@ -4,7 +4,6 @@ The engine asks the function for samples at the nodes of many lanes, hands them 
 the lanes that are not done. It knows neither what an operator makes of the estimates nor how the function is called.
 """
 
-from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from threading import Thread
@@ -46,8 +45,8 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = Tru
     length = size * -(-tiles // (2 * workers))  # of a span: two for each thread, as one may be slower than another
     spans = [slice(at, min(at + length, count)) for at in range(0, count, length)]
     parts = function.parts(len(spans)) if workers > 1 else None
-    beside = parts is None and workers > 1 and backend.NAME == "compiled"  # f is called by this thread, what it returned judged by another
-    if parts is None:
+    beside = parts is None and workers > 1 and backend.NAME == "compiled"
+    if parts is None:  # f is called by this thread alone
         spans, workers = [slice(0, count)], 1
 
     def work(i: int) -> None:
@@ -58,8 +57,9 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = Tru
     if parts:
         function.nfev += sum(part.nfev for part in parts)
     if not whole:
-        unknown = np.broadcast_to(np.nan, (count, outputs))
-        return joined(found[0], unknown, unknown, np.broadcast_to(intp(steps.RUNNING), unknown.shape), function.is_complex)
+        unknown = np.broadcast_to(np.nan, found[0].shape)
+        running = np.broadcast_to(intp(steps.RUNNING), found[0].shape)
+        return joined(found[0], unknown, unknown, running, function.is_complex)
     error, value, step, status = found
     np.copyto(error, np.inf, where=np.isnan(value))
     backend.powers(step, step)
@@ -99,10 +99,8 @@ def _span(
 
 
 def _do(tasks: Iterator[Judgements], beside: bool) -> None:
-    """Do all tasks in this thread and, if `beside`, some of what they want judged in another, while it is not busy.
-
-    Meanwhile another task is worked on: no more than two are begun.
-    """
+    """Do all tasks in this thread and, if `beside`, judge in another one what they want judged when it is not busy; the next
+    task begins meanwhile. No more than two are under way."""
     if not beside:
         for task in tasks:
             for arguments in task:
@@ -163,7 +161,6 @@ class _Batch:
     state: NDArray[float64]
     results: NDArray[float64]
 
-
     @classmethod
     def late(cls, room: int, outputs: int, lanes: Lanes, scheme: Scheme) -> "_Batch":
         """Room for so many."""
@@ -171,7 +168,8 @@ class _Batch:
         samples, state, results = _Room(room, outputs, scheme).of(room)
         unit = np.empty(room) if isinstance(lanes.unit, np.ndarray) else _unit(lanes, scheme)
         caps = _UNLIMITED if lanes.room is None else np.empty((3, room))
-        return cls(0, np.empty(room, intp), *np.empty((2, room)), unit, caps, samples, state, results)
+        scale, k = np.empty((2, room))
+        return cls(0, np.empty(room, intp), scale, k, unit, caps, samples, state, results)
 
     @property
     def arrays(self) -> tuple[NDArray[float64], ...]:

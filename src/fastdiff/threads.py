@@ -2,7 +2,6 @@
 
 from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from threading import Thread
 
 from .config import available_cpus

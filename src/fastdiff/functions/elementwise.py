@@ -163,12 +163,12 @@ class Elementwise(Function):
 
 def _moved(x: NDArray[float64], move: float | NDArray[float64], steps: NDArray[Any], t: float = 1.0) -> NDArray[Any]:
     """A new array x + move * t * steps; where nothing moves, of x's own shape."""
+    moved: NDArray[Any]
     if isinstance(move, float) and move == 0.0:
-        return x.copy()
-    if isinstance(move, float) and move == 1.0:
-        if t == 1.0:
-            return x + steps
+        moved = x.copy()
+    elif isinstance(move, float) and move == 1.0 and t != 1.0:
         moved = np.empty(steps.shape)
         backend.nodes(x, steps, t, moved)
-        return moved
-    return x + move * (t * steps)
+    else:
+        moved = x + (steps if isinstance(move, float) and move == t == 1.0 else move * (t * steps))
+    return moved
