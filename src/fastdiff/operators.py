@@ -69,8 +69,9 @@ def derivative(
         C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
         records; "traced" insists, and raises with the reason; `Result.engine` and `Result.reason` tell what ran.
     threads : int, optional
-        Threads for work that does not run Python code: recorded and C functions. None takes all processors that this
-        process may use, where the call is large. A Python f is called from the calling thread.
+        Threads for work that does not run Python code: recorded and C functions, and the step control of large batches.
+        None takes all processors that this process may use, where the call is large. A Python f is called from the
+        calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
     progress : bool, optional
@@ -434,8 +435,9 @@ def gradient(
         C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
         records; "traced" insists, and raises with the reason; `Result.engine` and `Result.reason` tell what ran.
     threads : int, optional
-        Threads for work that does not run Python code: recorded and C functions. None takes all processors that this
-        process may use, where the call is large. A Python f is called from the calling thread.
+        Threads for work that does not run Python code: recorded and C functions, and the step control of large batches.
+        None takes all processors that this process may use, where the call is large. A Python f is called from the
+        calling thread.
     full_output : bool, optional
         Return a `Result`: value, error bar, step, evaluations, and whether and why not it converged.
     progress : bool, optional
