@@ -842,3 +842,16 @@ def test_constant_terms_of_series():
     found = ladder.constant(3 + np.sin(t) * t + noise, rough + 0 * noise, ladder.BOTH_SIDES)
     assert (np.abs(found.value - 3) <= found.bar).all()
     assert (found.bar < 8 * rough[4]).all()  # of four roundoffs of the fifth step, doubled by extrapolation
+
+
+def test_among_kinks_an_entry_may_be_off_for_one_that_was_not_seen():
+    """Only by as much as the kinks that were seen change slopes."""
+    from fastdiff.checking.search import _among_kinks
+    from fastdiff.checking.verdict import Judged
+
+    wrong = Judged("wrong", 1.0, 1.5, 0.01)
+    assert _among_kinks(wrong, 0.6).verdict == "inconclusive"
+    assert "kinks" in _among_kinks(wrong, 0.6).reason
+    assert _among_kinks(wrong, 0.4) == wrong
+    right = Judged("correct", 1.0, 1.0, 0.01)
+    assert _among_kinks(right, 0.6) == right

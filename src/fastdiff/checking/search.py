@@ -99,6 +99,9 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
         outputs = outputs[np.argsort(-excess[outputs, j], kind="stable")]
         judged = judge(lines, claim, along[j], outputs)
         findings += [Finding(one, i, j) for one, i in zip(judged, outputs.tolist())]
+    if lines.eps > COARSE:  # steps that rise above roundoff pass kinks; where some are seen, there are others
+        jump = max(2.0 * float(np.abs(a.reading.kink[a.bent]).max(initial=0.0)) for a in along)
+        findings = [replace(f, judged=_among_kinks(f.judged, jump)) for f in findings]
     looked = {(f.output, f.entry) for f in findings}
     wrong_somewhere = any(f.judged.verdict == WRONG for f in findings)
     for at in np.argwhere(~ok)[:_LISTED].tolist():
@@ -117,6 +120,13 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
         best = np.where(ok, error, 0.0)
         resolution = np.nan_to_num((best * unit).max(axis=1) / weight.max(axis=1), nan=0.0, posinf=0.0)
     return Outcome(tuple(shown), given.size, 0, float(resolution.max(initial=0.0)))
+
+
+def _among_kinks(judged: Judged, jump: float) -> Judged:
+    """An entry that is off by no more than what kinks change the slopes of others by may be off for one that was not seen."""
+    if judged.verdict == WRONG and abs(judged.given - judged.estimated) <= jump:
+        return replace(judged, verdict=INCONCLUSIVE, reason="kinks nearby change other slopes by as much")
+    return judged
 
 
 def axis(d: int, j: int) -> NDArray[float64]:
