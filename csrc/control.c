@@ -178,7 +178,11 @@ typedef struct {
 INLINE double least_of(double scale) { return larger(exponent_field(scale) - (0x1p52 + 1022.0) - 50.0, SMALLEST); }
 
 INLINE double unit_of(const call *a, size_t lane) { return a->k_unit[a->unit_step * lane]; }
-INLINE double cap_of(const call *a, size_t side, size_t lane) { return a->caps[side * a->cap_row + a->cap_step * lane]; }
+INLINE double cap_of(const call *a, int side, size_t lane)
+{
+    const size_t row = side < 0 ? 2 : (size_t)side;
+    return a->caps[row * a->cap_row + a->cap_step * lane];
+}
 
 /* Where the e-th element to be judged lies among all elements. */
 INLINE size_t place(const call *a, size_t e)
@@ -300,13 +304,12 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         for (size_t q = 0; q <= a->t.last; q++)
             copy(b->d[q], a->samples + q * a->count + first, len == 1 ? 1 : have);
     }
-    const size_t side = a->side < 0 ? 2 : (size_t)a->side;
     if (a->outputs == 1 && !at) {
         copy(b->scale, a->scale + first, have);
         copy(b->k, a->k + first, have);
         for (size_t i = 0; i < have; i++) {
             b->k_unit[i] = unit_of(a, first + i);
-            b->cap[i] = cap_of(a, side, first + i);
+            b->cap[i] = cap_of(a, a->side, first + i);
         }
     } else {
         for (size_t i = 0; i < have; i++) {
@@ -314,7 +317,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
             b->scale[i] = a->scale[lane];
             b->k[i] = a->k[lane];
             b->k_unit[i] = unit_of(a, lane);
-            b->cap[i] = cap_of(a, side, lane);
+            b->cap[i] = cap_of(a, a->side, lane);
         }
     }
     for (size_t i = have; i < len; i++) {
@@ -1035,7 +1038,7 @@ static void not_finite(block *b, const call *a, size_t element)
     }
     if (right != left && a->side == 0 && a->base) {
         b->s[WANT_SIDE][0] = right ? 1.0 : -1.0;
-        b->s[WANT_K][0] = smaller(k, cap_of(a, right ? 1 : 2, element / a->outputs));
+        b->s[WANT_K][0] = smaller(k, cap_of(a, right ? 1 : -1, element / a->outputs));
         b->s[PREV_K][0] = INFINITY;
         b->s[FIRST_K][0] = -INFINITY;
         return;
@@ -1503,10 +1506,9 @@ static size_t look_first(const call *a, size_t first, size_t *left)
         memcpy(p.samples[q], a->samples + q * a->count + first, sizeof p.scale);
     memcpy(p.scale, a->scale + first, sizeof p.scale);
     memcpy(p.k, a->k + first, sizeof p.k);
-    const size_t side = a->side < 0 ? 2 : (size_t)a->side;
     EACH {
         p.k_unit[i] = unit_of(a, first + i);
-        p.hi[i] = cap_of(a, side, first + i) + 1.0;
+        p.hi[i] = cap_of(a, a->side, first + i) + 1.0;
     }
     look(&p, a, FEW, true, true, false);
     memcpy(a->value + first, p.value, sizeof p.value);
@@ -1613,8 +1615,8 @@ static void control(const double *table, const double *samples, double eps, cons
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .caps = caps,
-        .unit_step = units > 1, .cap_row = cap_row, .cap_step = cap_row > 1, .eps = eps, .side = side, .base = level == 0, .fresh = fresh,
-        .level = level,
+        .unit_step = units > 1, .cap_row = cap_row, .cap_step = cap_row > 1, .eps = eps, .side = side,
+        .base = level == 0, .fresh = fresh, .level = level,
         .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .which = which, .state = state,
         .error = results, .value = results + stride, .log_h = results + 2 * stride, .status = results + 3 * stride,
     };

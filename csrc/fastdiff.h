@@ -29,9 +29,9 @@ typedef struct {
 } fd_stencil_kernels;
 
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
- * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts. */
-
-/* Arrays by lane: `samples` has rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride` numbers
+ * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts.
+ *
+ * Arrays by lane: `samples` has rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride` numbers
  * apart; `k_unit` has `units` numbers and `caps` three rows of `cap_row`, each 1 if one number holds for all lanes. */
 typedef struct {
     double *scale, *k, *k_unit, *state, *caps, *samples, *results;
@@ -40,8 +40,9 @@ typedef struct {
 
 typedef struct {
     /* log2 of the first step of every lane and of its least one; `unit` is log2 of the step where the scale of x is one.
-     * Where it is 0 the first step is k_unit, of which there is one or one for each lane. No first step is less than the least. Whether all is as usual: scales are
-     * finite and not 0, and no first step is less than 2**close times the least one. */
+     * Where it is 0 the first step is k_unit, of which there is one or one for each lane. No first step is less than the
+     * least. Returns whether all is as usual: scales are finite and not 0, and no first step is less than 2**close times
+     * the least one. */
     int (*start)(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
                  double *k_least, size_t lanes);
 
