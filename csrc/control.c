@@ -175,7 +175,7 @@ typedef struct {
 } call;
 
 /* log2 of the least step of a lane whose x has this size */
-INLINE double least_of(double scale) { return larger(exponent_field(scale) - (0x1p52 + 1022.0) - 50.0, SMALLEST); }
+INLINE double least_of(double scale) { return larger(exponent_field(fabs(scale)) - (0x1p52 + 1022.0) - 50.0, SMALLEST); }
 
 INLINE double unit_of(const call *a, size_t lane) { return a->k_unit[a->unit_step * lane]; }
 INLINE double cap_of(const call *a, int side, size_t lane)
@@ -657,7 +657,7 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         double error = SAFETY * floor;
         if (n == 1) {
             /* nan where x is 0 and the value infinite */
-            double condition = b->scale[i] * (fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
+            double condition = fabs(b->scale[i]) * (fabs(b->value[i]) / (b->largest[i] > 0.0 ? b->largest[i] : 1.0));
             condition = smaller(1e12, condition);
             double rounding = plain ? floor : exp2_of(log2_of(b->roundoff[i]) + t->norm + b->unscale[i], false);
             error = error + SAFETY * rounding * (condition > 1.0 ? sqrt(condition) : 0.0);
@@ -1398,7 +1398,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         const double value = total * power(unscale), floor = exp2_of(rounding + unscale, true);
         const double ulp = noisy ? exp2_of(log2_of(roundoff) + t.norm + unscale, true) : floor;
         const double doubtful = doubt < FAINT ? 0.0 : exp2_of(larger(doubt, FAINT) + unscale, true);
-        const double condition = smaller(1e12, p->scale[i] * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
+        const double condition = smaller(1e12, fabs(p->scale[i]) * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
         double error = SAFETY * floor;
         error = error + SAFETY * ulp * (condition > 1.0 ? sqrt(condition) : 0.0);
         error = error + SAFETY_TRUNCATION * exp2_of(truncation + unscale, true);
@@ -1495,41 +1495,64 @@ INLINE void keep(const plain *p, const call *a, size_t i, size_t element)
     s[WANT_SIDE] = (double)a->side;
 }
 
-/* The fresh elements first to first + LANES. Those that are left go to `left`; returns how many. */
-static size_t look_first(const call *a, size_t first, size_t *left)
+/* The fresh elements first to first + LANES, or those at `at`. Those that are left go to `left`; returns how many. */
+INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *left)
 {
     plain p;
     size_t count = 0;
     uint64_t all = 0;
     enum { len = LANES };
-    for (size_t q = 0; q <= FEW; q++)
-        memcpy(p.samples[q], a->samples + q * a->count + first, sizeof p.scale);
-    memcpy(p.scale, a->scale + first, sizeof p.scale);
-    memcpy(p.k, a->k + first, sizeof p.k);
-    EACH {
-        p.k_unit[i] = unit_of(a, first + i);
-        p.hi[i] = cap_of(a, a->side, first + i) + 1.0;
+    if (at) {
+        EACH {
+            const size_t e = at[i];
+            UNROLLED
+            for (size_t q = 0; q <= FEW; q++)
+                p.samples[q][i] = a->samples[q * a->count + e];
+            p.scale[i] = a->scale[e];
+            p.k[i] = a->k[e];
+            p.k_unit[i] = unit_of(a, e);
+            p.hi[i] = cap_of(a, a->side, e) + 1.0;
+        }
+    } else {
+        for (size_t q = 0; q <= FEW; q++)
+            memcpy(p.samples[q], a->samples + q * a->count + first, sizeof p.scale);
+        memcpy(p.scale, a->scale + first, sizeof p.scale);
+        memcpy(p.k, a->k + first, sizeof p.k);
+        EACH {
+            p.k_unit[i] = unit_of(a, first + i);
+            p.hi[i] = cap_of(a, a->side, first + i) + 1.0;
+        }
     }
     look(&p, a, FEW, true, true, false);
-    memcpy(a->value + first, p.value, sizeof p.value);
-    memcpy(a->error + first, p.error, sizeof p.error);
-    memcpy(a->log_h + first, p.k, sizeof p.k);
     double statuses[LANES];
     EACH statuses[i] = p.outcome[i] == ENDS ? CONVERGED : RUNNING;
     EACH all |= bits_of(p.outcome[i] - ENDS);
-    memcpy(a->status + first, statuses, sizeof statuses);
+    if (at) {
+        EACH {
+            a->value[at[i]] = p.value[i];
+            a->error[at[i]] = p.error[i];
+            a->log_h[at[i]] = p.k[i];
+            a->status[at[i]] = statuses[i];
+        }
+    } else {
+        memcpy(a->value + first, p.value, sizeof p.value);
+        memcpy(a->error + first, p.error, sizeof p.error);
+        memcpy(a->log_h + first, p.k, sizeof p.k);
+        memcpy(a->status + first, statuses, sizeof statuses);
+    }
     if (!all)
         return 0;
     for (size_t i = 0; i < LANES; i++) {
-        left[count] = first + i;
+        const size_t e = at ? at[i] : first + i;
+        left[count] = e;
         count += p.outcome[i] == LEFT;
         if (p.outcome[i] == ENDS || p.outcome[i] == LEFT)
             continue;
-        double *s = a->state + (first + i) * FIELDS;
+        double *s = a->state + e * FIELDS;
         UNROLLED
         for (size_t f = 0; f < FIELDS; f++)
             s[f] = f == HI ? p.hi[i] : initial(f);
-        keep(&p, a, i, first + i);
+        keep(&p, a, i, e);
     }
     return count;
 }
@@ -1584,6 +1607,116 @@ static size_t look_at_more(const call *a, const size_t *at, size_t have, size_t 
     return a->base ? look_again(a, at, have, left, FEW, true) : look_again(a, at, have, left, MORE, false);
 }
 
+/* --- first derivatives that end at once --------------------------------------------------------------------------------- */
+
+/* Where nothing but the value is wanted, most elements need no error bar and no next step: it suffices to know that the
+ * rules above end them. Of samples that fall as they should, this needs a few comparisons of logarithms, all of them with
+ * a margin: where it is close the rules themselves decide. The logarithm of a number is its bits: they are `log2_of` but
+ * for a constant, with room for small multiples. */
+#define ONE (INT64_C(1) << 49)
+#define OCTAVES(x) ((int64_t)((x) * 0x1p49))
+#define MARGIN 0x1p-20
+
+INLINE int64_t log_bits(double x) { return (int64_t)(bits_of(x) << 1 >> 4); }
+INLINE int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
+INLINE int64_t smaller_of(int64_t a, int64_t b) { return a < b ? a : b; }
+INLINE int64_t size_of(int64_t a) { return a < 0 ? -a : a; }
+
+/* What the logarithms are compared with. */
+typedef struct {
+    bool applies;
+    int64_t noise[FEW + 1], stands[FEW + 1]; /* of each coefficient, above the roundoff of a sample, as are the next four */
+    int64_t vague, settled, grows, strong;
+    int64_t margin, even, surprise, no_decay;
+} limits;
+
+static limits limits_of(const call *a)
+{
+    const level_table *t = &a->t;
+    limits l = {.applies = false};
+    if (!can_be_plain(a) || !a->base || memcmp(t->row, t->taylor, FEW * sizeof(double)) != 0)
+        return l;
+    l.applies = true;
+    for (size_t q = 1; q <= FEW; q++) {
+        l.noise[q] = OCTAVES(t->norms[q - 1]);
+        l.stands[q] = OCTAVES(t->norms[q - 1] + 2.0);
+        l.applies &= q < 2 || t->contamination[q - 1] <= NONE;
+    }
+    l.margin = OCTAVES(MARGIN);
+    l.even = OCTAVES(t->norms[FEW - 1] - t->norms[FEW - 3] - 4.0 - MARGIN);
+    l.vague = OCTAVES(t->norms[FEW - 1] + VAGUE - MARGIN);
+    l.surprise = OCTAVES(2.0 * (2.0 - MARGIN));
+    l.settled = OCTAVES(t->norm + tolerance_of(a) - t->missed - MARGIN);
+    l.grows = OCTAVES(t->norm - t->aim - t->power * GAIN + MARGIN);
+    l.strong = OCTAVES(-0.5 * log2_of(a->eps) + MARGIN);
+    l.no_decay = OCTAVES(t->no_decay - MARGIN);
+    return l;
+}
+
+/* Of the fresh elements first to first + LANES the values of those that end, and which others there are, into `rest`; returns
+ * how many. */
+static size_t end_some(const call *a, const limits *l, size_t first, size_t *rest)
+{
+    enum { len = LANES };
+    double value[LANES], status[LANES], k[LANES], samples[FEW + 1][LANES];
+    const double eps = a->eps;
+    const limits m = *l;
+    double weights[FEW * FEW], spare[FEW];
+    memcpy(weights, a->t.taylor, sizeof weights);
+    memcpy(spare, a->t.fallback, sizeof spare);
+    for (size_t q = 0; q <= FEW; q++)
+        memcpy(samples[q], a->samples + q * a->count + first, sizeof k);
+    memcpy(k, a->k + first, sizeof k);
+    const double fallback_missed = a->t.fallback_missed;
+    EACH {
+        double d[FEW + 1], c[FEW + 1], largest = fabs(samples[0][i]);
+        int64_t s[FEW + 1];
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++) {
+            largest = larger(fabs(samples[q][i]), largest);
+            d[q] = samples[q][i] - samples[0][i];
+        }
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++)
+            c[q] = weighed(weights + (q - 1) * FEW, d, FEW);
+        const double roundoff = eps * largest;
+        UNROLLED
+        for (size_t q = 1; q <= FEW; q++)
+            s[q] = log_bits(c[q]) - log_bits(roundoff);
+        const bool usual = (largest > 0x1p-300) & (largest < 0x1p300) & (fabs(k[i]) < 300.0);
+        const bool fourth = s[4] > m.stands[4], fifth = s[5] > m.stands[5];
+        const int64_t sure = smaller_of(size_of(s[4] - m.stands[4]), size_of(s[5] - m.stands[5]));
+
+        const int64_t fall_3 = s[3] - s[2], fall_4 = s[4] - s[3], fall_5 = s[5] - s[4];
+        int64_t decay = fourth ? larger_of(fall_3, fall_4) : fall_3;
+        decay = fifth ? larger_of(decay, fall_5) : decay;
+        const int64_t missed = decay + larger_of(larger_of(s[5], m.noise[5]), larger_of(s[4], m.noise[4]) + decay);
+        const int64_t settles = fourth ? missed : m.settled - ONE;
+
+        /* how low those above would be that stands; where the fifth stands, and the rest holds, h need not grow */
+        const int64_t reached_4 = smaller_of(s[4] + fall_4 + fall_4, s[4] + s[4] - s[2]);
+        const int64_t reached_3 = smaller_of(s[3] + fall_3 + fall_3 + fall_3, 3 * m.noise[4] - s[3] - s[3]);
+        const int64_t reached = fourth ? reached_4 : reached_3, stays = fifth ? m.grows + ONE : reached;
+
+        /* the fifth is no noise where it lies below the third, and no surprise where the lower ones predict it */
+        const int64_t predicted = s[4] + s[4] + smaller_of(fall_3 + fall_3, s[3] - s[1]) + m.surprise;
+        const int64_t most = smaller_of(s[3] + m.even, s[5] + s[5] < predicted ? m.vague : m.vague - 3 * ONE);
+        const bool ends = usual & (sure > m.margin) & (settles < m.settled) & (stays > m.grows) & (decay < m.no_decay) &
+                          (s[1] > m.strong) & (s[3] - m.stands[3] > m.margin) & (s[5] < (fourth ? most : m.stands[5]));
+        const double other = weighed(spare, d, FEW), total = fallback_missed * fabs(c[5]) <= roundoff ? other : c[1];
+        value[i] = total * power(-k[i]);
+        status[i] = ends ? CONVERGED : RUNNING;
+    }
+    memcpy(a->value + first, value, sizeof value);
+    memcpy(a->status + first, status, sizeof status);
+    size_t count = 0;
+    for (size_t i = 0; i < LANES; i++) {
+        rest[count] = first + i;
+        count += status[i] != CONVERGED;
+    }
+    return count;
+}
+
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
 static int start(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
@@ -1591,7 +1724,7 @@ static int start(const double *scale, const double *k_unit, size_t units, double
 {
     uint64_t odd = 0;
     for (size_t i = 0; i < lanes; i++) {
-        const double size = scale[i], rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
+        const double size = fabs(scale[i]), rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
         const double first = smaller(larger(rounded + unit, SMALLEST), LARGEST), least = least_of(size);
         k[i] = larger(first, least);
         k_least[i] = least;
@@ -1610,8 +1743,8 @@ static void powers(const double *k, double *h, size_t lanes)
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
-                    const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
-                    size_t outputs)
+                    int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
+                    size_t lanes, size_t outputs)
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .caps = caps,
@@ -1622,6 +1755,8 @@ static void control(const double *table, const double *samples, double eps, cons
     };
     const size_t all = which ? chosen * outputs : a.count;
     const bool plainly = can_be_plain(&a);
+    const limits l = limits_of(&a);
+    size_t rest[2 * LANES], open = 0;    /* elements that may go on */
     size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
     for (size_t first = 0; first < all; first += LANES) {
         size_t have = all - first < LANES ? all - first : LANES, at[LANES], count = 0;
@@ -1634,8 +1769,14 @@ static void control(const double *table, const double *samples, double eps, cons
             at[count] = place(&a, first + i);
             count += running(&a, at[count]);
         }
-        if (row)
-            waiting += look_first(&a, first, left + waiting);
+        if (row && l.applies && !whole) {
+            open += end_some(&a, &l, first, rest + open);
+            if (open >= LANES) {
+                open -= LANES;
+                waiting += look_first(&a, 0, rest + open, left + waiting);
+            }
+        } else if (row)
+            waiting += look_first(&a, first, NULL, left + waiting);
         else if (plainly && !a.fresh && count)
             waiting += look_at_more(&a, at, count, left + waiting);
         else
@@ -1647,6 +1788,7 @@ static void control(const double *table, const double *samples, double eps, cons
         }
     }
     judge_some(&a, 0, left, waiting);
+    judge_some(&a, 0, rest, open);
 }
 
 #define WANTS(e, field) state[(e) * FIELDS + (field)]
@@ -1686,9 +1828,10 @@ static size_t next_round(const double *state, const double *status, const double
     return left;
 }
 
-static size_t gather(const fd_lanes *from, const fd_lanes *to, size_t first, ptrdiff_t *which, size_t at)
+INLINE size_t gather_lanes(const fd_lanes *from, const fd_lanes *to, size_t first, ptrdiff_t *which, size_t at,
+                           const size_t outputs)
 {
-    const size_t outputs = from->outputs, row = outputs * sizeof(double);
+    const size_t row = outputs * sizeof(double);
     const double *status = from->results + 3 * from->stride;
     for (size_t lane = 0; lane < from->lanes; lane++) {
         bool running = false;
@@ -1713,6 +1856,12 @@ static size_t gather(const fd_lanes *from, const fd_lanes *to, size_t first, ptr
         at++;
     }
     return at;
+}
+
+static size_t gather(const fd_lanes *from, const fd_lanes *to, size_t first, ptrdiff_t *which, size_t at)
+{
+    return from->outputs == 1 ? gather_lanes(from, to, first, which, at, 1)
+                              : gather_lanes(from, to, first, which, at, from->outputs);
 }
 
 const fd_control_kernels FD_NAME(fd_control) = {

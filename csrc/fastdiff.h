@@ -39,7 +39,7 @@ typedef struct {
 } fd_lanes;
 
 typedef struct {
-    /* log2 of the first step of every lane and of its least one; `unit` is log2 of the step where the scale of x is one.
+    /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x; `unit` is log2 of the step where the scale of x is one.
      * Where it is 0 the first step is k_unit, of which there is one or one for each lane. No first step is less than the
      * least. Returns whether all is as usual: scales are finite and not 0, and no first step is less than 2**close times
      * the least one. */
@@ -54,13 +54,14 @@ typedef struct {
      * all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its
      * number, 0 for the first round at a step. With `fresh` (level 0 only) no round has judged these elements: all of them
      * run, and nothing of their state is read. Error bar, value, log2 of the step and status go into rows of `results`,
-     * `stride` numbers apart; the state of elements that have ended means nothing. By lane: `scale`, `k`, and, as in
+     * `stride` numbers apart; unless `whole`, only value and status of elements that have ended count. The state of those
+     * means nothing. By lane: `scale`, `k`, and, as in
      * fd_lanes, `k_unit` and `caps`; all but `scale` are whole numbers or infinite, `k` finite. See `control` in
      * src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
-                    const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride, size_t lanes,
-                    size_t outputs);
+                    int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
+                    size_t lanes, size_t outputs);
 
     /* What each of the lanes order[0] to order[going - 1] does next: what its neediest output wants, the one that asks for
      * the smallest step. Its kind is four times the place of the side (0 central, 1 forward, 2 backward, 3 central at a

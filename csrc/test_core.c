@@ -238,10 +238,10 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
             }
         for (int level = 0; level < 2; level++) {
             const int fresh = round == 0 && level == 0;
-            k->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, which,
+            k->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, 1, which,
                                 lanes, got, told, n, lanes, outputs);
-            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, NULL, 0, want,
-                                       wanted, n, lanes, outputs);
+            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, 1, NULL, 0,
+                                       want, wanted, n, lanes, outputs);
             tidy(got, told, n), tidy(want, wanted, n);
             ok = ok && same(k->level, "control", FIELDS * n, got, want) &&
                  same(k->level, "results of control", RESULTS * n, told, wanted);

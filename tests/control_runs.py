@@ -100,11 +100,13 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
             if chosen:
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
-                control(node.table, every, eps, scale, k, k_unit, caps, int(s), int(v), first, state, results, lane)
+                control(
+                    node.table, every, eps, scale, k, k_unit, caps, int(s), int(v), first, True, state, results, lane
+                )
             else:
                 part, found = state[lane], np.ascontiguousarray(results[:, lane])
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, caps)]
-                control(node.table, samples, eps, *bounds, int(s), int(v), first, part, found)
+                control(node.table, samples, eps, *bounds, int(s), int(v), first, True, part, found)
                 state[lane], results[:, lane] = part, found
             running = results[3, lane] == steps.RUNNING
             wants = state[lane, np.argmax(running, axis=1)].T

@@ -108,7 +108,7 @@ class Points:
 
     def lanes_along_axes(self) -> Lanes:
         x = self.points.reshape(-1)
-        return Lanes(np.abs(x), None if self._bounds is None else self.space.reshape(2, -1))
+        return Lanes.along_axes(x, None if self._bounds is None else self.space.reshape(2, -1))
 
     def vectors(self, name: str, v: ArrayLike) -> NDArray[float64]:
         vector = broadcast(name, real(name, v), self.x.shape)
@@ -344,7 +344,7 @@ class Total:
             return broadcast("h", c.h, shape).reshape(-1, 1)
         if c.h == "scaled":
             return _length(np.ones(x.shape), x, None, c)[:, None]
-        found = run(Lanes(np.abs(x), space))
+        found = run(Lanes.along_axes(x, space))
         return _length(found.step[:, 0], x, None, c)[:, None]
 
 

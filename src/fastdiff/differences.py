@@ -220,7 +220,7 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
         rough = estimate(function, lanes, steps.scheme(1, "central", None, None))
         function.is_complex = False
         # Rounding inside f acts like a rounded x.
-        condition = lanes.scale[:, None] * np.abs(value) / np.maximum(np.abs(samples.real), 1e-300)
+        condition = np.abs(lanes.scale[:, None] * value) / np.maximum(np.abs(samples.real), 1e-300)
         error = 8.0 * function.eps * (1.0 + np.minimum(condition, 1e12)) * np.abs(value)
         error = error + np.abs(samples.real) * 2.0**-1000 + 5e-324 / h[:, None]
         contradicted = np.abs(value - rough.value) > 16.0 * rough.error + error

@@ -14,7 +14,8 @@ ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside 
 
 @dataclass(frozen=True)
 class Lanes:
-    """Where the lanes are. `scale` (lanes,): the size of x along each, in units of the lane's parameter; 0 is unknown.
+    """Where the lanes are. `scale` (lanes,): the size of x along each, in units of the lane's parameter; 0 is unknown. Its
+    sign does not count.
 
     `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
     which a lane has moved by about one, a number or one for each lane.
@@ -23,6 +24,11 @@ class Lanes:
     scale: NDArray[float64]
     room: NDArray[float64] | None
     unit: float | NDArray[float64] = 1.0
+
+    @classmethod
+    def along_axes(cls, x: NDArray[float64], room: NDArray[float64] | None) -> "Lanes":
+        """Lanes that each move one x (lanes,), by one for each unit of their parameter."""
+        return cls(np.ascontiguousarray(x), room)
 
     @property
     def count(self) -> int:

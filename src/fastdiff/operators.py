@@ -916,6 +916,6 @@ def _elementwise(
     if isinstance(checked.h, np.ndarray):
         h = broadcast("h", checked.h, shape).reshape(-1)
     function = chosen.elementwise(points, [float(i == j) for i in range(len(points))])
-    found = total.solve(function, lambda: Lanes(np.abs(x), space), h, bounds is None, True)
+    found = total.solve(function, lambda: Lanes.along_axes(x, space), h, bounds is None, True)
     total.merge(found.status[:, 0])
     return total.result(found.value[:, 0], found.error[:, 0], found.step[:, 0], shape)

@@ -21,6 +21,7 @@ from .lanes import Estimates, Lanes, joined, largest_exponent
 from .steps import Scheme
 
 TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
+LATE = 6000  # elements that make it worth while to go on with those that need more rounds than most
 # Rounds that ask for judgements, with the arguments of the kernel `control`, and go on when they are made.
 Judgement = tuple[Any, ...]
 Judgements = Generator[Judgement, None, None]
@@ -32,7 +33,9 @@ _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_
 def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = True) -> Estimates:
     """Derivatives along every lane at steps found automatically; unless `whole` nothing but values."""
     count = lanes.count
-    outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
+    outputs = function.outputs
+    if outputs is None:
+        outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
     if count == 0 or outputs == 0:
         nothing = np.zeros((count, outputs))
         return Estimates(nothing, nothing, nothing, nothing.astype(intp))
@@ -70,32 +73,82 @@ def _span(
     function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, found: NDArray[float64], beside: bool
 ) -> None:
     """The first round in tiles of that size; the few lanes that go on after it go on together."""
-    length, outputs = span.stop - span.start, found.shape[2]
-    kept = slice(None) if len(found) > 1 else slice(_VALUE, _VALUE + 1)  # rows of the results
-    rooms = [_Room(min(size, length), outputs, scheme) for _ in range(2 if beside else 1)]
+    left, outputs, whole = span.stop - span.start, found.shape[2], len(found) > 1
+    kept = slice(None) if whole else slice(_VALUE, _VALUE + 1)  # rows of the results
+    rooms = [_Room(min(size, left), outputs, scheme) for _ in range(2 if beside else 1)]
+    spare: list[_Batch] = []
     late: _Batch | None = None
-    left = -(-length // size)
+    enough = max(LATE // outputs, 1)
+    most = min(enough + size, left)
+    simple = outputs == 1 and lanes.room is None and not isinstance(lanes.unit, np.ndarray)
+
+    def gathering() -> _Batch:
+        nonlocal late
+        if late is None:
+            late = spare.pop() if spare else _Batch.late(most, outputs, lanes, scheme, whole)
+        return late
+
+    def gathered() -> Judgements:
+        """The lanes that go on, when they are many or all have begun."""
+        nonlocal late
+        if late is None or (late.count < enough and left):
+            return
+        own, late = late, None
+        yield from _later_rounds(function, own, scheme)
+        for row, late_row in zip(found, own.results[kept]):
+            _put(row, own.which[: own.count], late_row[: own.count])
+        own.count = 0
+        spare.append(own)
 
     def tile(which: slice, room: _Room) -> Judgements:
-        nonlocal late, left
-        batch = yield from _first_round(function, lanes.part(which), which, scheme, room)
-        going = (batch.results[_STATUS] == steps.RUNNING).sum()
+        nonlocal left
+        batch = yield from _first_round(function, lanes.part(which), which, scheme, room, whole)
+        going = np.count_nonzero(batch.results[_STATUS] == steps.RUNNING)
         if 2 * going > batch.results[_STATUS].size:  # they have company enough
             yield from _later_rounds(function, batch, scheme)
         elif going:
-            late = late or _Batch.late(min(2 * size, length), outputs, lanes, scheme)
-            late.count = backend.gather(batch.arrays, late.arrays, which.start, late.which, late.count)
+            to = gathering()
+            to.count = backend.gather(batch.arrays, to.arrays, which.start, to.which, to.count)
         found[:, which] = batch.results[kept]
         rooms.append(room)
-        left -= 1
-        if late and (late.count >= size or left == 0):
-            own, late = late, None
-            yield from _later_rounds(function, own, scheme)
-            for row, late_row in zip(found, own.results[kept]):
-                row[own.which[: own.count]] = late_row[: own.count]
+        left -= batch.count
+        yield from gathered()
 
-    tiles = (slice(at, min(at + size, span.stop)) for at in range(span.start, span.stop, size))
-    _do((tile(which, rooms.pop()) for which in tiles), beside)
+    def tasks() -> Iterator[Judgements]:
+        nonlocal left
+        at = span.start
+        while at < span.stop:
+            if simple:
+                begun = _first_rounds(function, lanes, slice(at, span.stop), scheme, found, gathering())
+                at, left = at + begun, left - begun
+                yield gathered()
+                if begun:
+                    continue
+            which = slice(at, min(at + size, span.stop))
+            at = which.stop
+            yield tile(which, rooms.pop())
+
+    _do(tasks(), beside)
+
+
+def _first_rounds(
+    function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], late: "_Batch"
+) -> int:
+    """First rounds of usual lanes, by functions that make them faster than the engine: of how many."""
+    level = scheme.levels[scheme.first_side][0]
+    reached, late.count = function.first_rounds(
+        span, level.table, np.array(level.offsets), lanes.scale, late.unit, scheme.unit, scheme.close, late.caps,
+        scheme.first_side, late.whole, found, late.arrays, late.which, late.count,
+    )  # fmt: skip
+    return reached - int(span.start)
+
+
+def _put(row: NDArray[float64], at: NDArray[intp] | slice, values: NDArray[float64]) -> None:
+    """row[at] = values, both (lanes, outputs): single columns much faster."""
+    if row.shape[1] == 1:
+        row[:, 0][at] = values[:, 0]
+    else:
+        row[at] = values
 
 
 def _do(tasks: Iterator[Judgements], beside: bool) -> None:
@@ -160,16 +213,17 @@ class _Batch:
     samples: NDArray[float64]
     state: NDArray[float64]
     results: NDArray[float64]
+    whole: bool  # more than values is wanted
 
     @classmethod
-    def late(cls, room: int, outputs: int, lanes: Lanes, scheme: Scheme) -> "_Batch":
+    def late(cls, room: int, outputs: int, lanes: Lanes, scheme: Scheme, whole: bool) -> "_Batch":
         """Room for so many."""
         room = max(room, 2)  # arrays of one number hold for all lanes
         samples, state, results = _Room(room, outputs, scheme).of(room)
         unit = np.empty(room) if isinstance(lanes.unit, np.ndarray) else _unit(lanes, scheme)
         caps = _UNLIMITED if lanes.room is None else np.empty((3, room))
         scale, k = np.empty((2, room))
-        return cls(0, np.empty(room, intp), scale, k, unit, caps, samples, state, results)
+        return cls(0, np.empty(room, intp), scale, k, unit, caps, samples, state, results, whole)
 
     @property
     def arrays(self) -> tuple[NDArray[float64], ...]:
@@ -183,7 +237,7 @@ def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]
 
 
 def _first_round(
-    function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room
+    function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room, whole: bool
 ) -> Generator[Judgement, None, _Batch]:
     """A tile's lanes after their first round."""
     centre = function.centre(which)
@@ -192,7 +246,7 @@ def _first_round(
     k, least, unit, side, caps, usual = first_steps(lanes, scheme)
     samples, state, results = room.of(count)
     samples[0] = centre
-    batch = _Batch(count, which, scale, k, unit, caps, samples, state, results)
+    batch = _Batch(count, which, scale, k, unit, caps, samples, state, results, whole)
     h = np.empty(count)
     if usual and _finite(centre):
         backend.powers(k, h)
@@ -267,7 +321,7 @@ def _judge(
     _sample(function, batch.which, chosen, nodes.offsets[known:], h, batch.samples[known : nodes.size])
     yield (
         nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.caps,
-        0 if s == steps.CLOSE else s, at, fresh, batch.state, batch.results, chosen,
+        0 if s == steps.CLOSE else s, at, fresh, batch.whole, batch.state, batch.results, chosen,
     )  # fmt: skip
 
 
@@ -286,10 +340,7 @@ def _sample(
     taken = np.empty((len(offsets), len(chosen), out.shape[2]))
     function.sample_nodes(_among(which, chosen), offsets, h, taken)
     for new, old in zip(taken, out):
-        if out.shape[2] == 1:  # much faster than rows
-            old[:, 0][chosen] = new[:, 0]
-        else:
-            old[chosen] = new
+        _put(old, chosen, new)
 
 
 def _by_kind(

@@ -301,5 +301,5 @@ def pack(
 
 def thumb_exponent(scale: NDArray[float64], n: int, order: int) -> NDArray[float64]:
     """log2 of the rule-of-thumb step: eps**(1/(n + order)) times the scale of x, at least that of 1."""
-    exponent = np.frexp(np.maximum(scale, 1.0))[1] - 1.0
+    exponent = np.frexp(np.maximum(np.abs(scale), 1.0))[1] - 1.0
     return exponent + round(-52.0 / (n + order))

@@ -23,6 +23,7 @@ class Function(ABC):
 
     engine: str
     reason = ""
+    outputs: int | None = None  # of a lane, where that is known without a call
     threads: int | None = None  # how many threads may work at the same time; None is as many as there are processors
 
     def __init__(self, f: Callable[..., Any], args: Sequence[Any]) -> None:
@@ -63,6 +64,11 @@ class Function(ABC):
     def parts(self, count: int) -> "list[Function] | None":
         """So many of this function for as many threads, or None where f is called from Python."""
         return None
+
+    def first_rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
+        """The kernel `first_rounds` on lanes of the span, by kinds of function that run without Python: up to where it has
+        come, and the last argument, a count, as it is then."""
+        return span.start, arguments[-1]
 
     @property
     def along_axes(self) -> bool:

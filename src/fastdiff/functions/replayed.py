@@ -37,7 +37,7 @@ class Replayed(Function):
         super().__init__(f, args)
         self.program, self.inputs, self.variants, self.lengths = program, inputs, variants, lengths
         self.engine, self.threads = engine, threads
-        self.shape = program.outputs.shape
+        self.shape, self.outputs = program.outputs.shape, program.outputs.size
         self.count, self.points = len(variants), inputs[0].shape[1]
         self._known: tuple[int, int, Sampled] | None = None
         self._single: dict[tuple[int, bool], Tape] = {}
@@ -66,6 +66,14 @@ class Replayed(Function):
         for part in parts:
             part.nfev, part.threads = 0, 1
         return parts
+
+    def first_rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
+        if self.count > 1 or self.program.outputs.size > 1:
+            return super().first_rounds(span, *arguments)
+        ((_, tape),) = self._tapes(None, values=True)
+        reached, count = self.program.first_rounds(tape, self.inputs, self.lengths, span, *arguments)
+        self.nfev += (reached - span.start) * len(arguments[1])
+        return reached, count
 
     def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:
         if self.count > 1 or out.shape[2] > 1:

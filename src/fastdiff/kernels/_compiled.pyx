@@ -31,6 +31,7 @@ cdef extern from "pythread.h" nogil:
 
 cdef enum:
     PATIENCE = 5000  # attempts before a thread sleeps
+cdef double EPSILON = 2.220446049250313e-16
 
 cdef extern from "<fenv.h>" nogil:
     ctypedef int fexcept_t
@@ -58,7 +59,7 @@ cdef extern from "fastdiff.h" nogil:
         void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level,
-                        int fresh, const ptrdiff_t *which, size_t chosen, double *state, double *results,
+                        int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results,
                         size_t stride, size_t lanes, size_t outputs) noexcept nogil
         size_t (*next_round)(const double *state, const double *status, const double *scale, double close, double *k,
                              ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts,
@@ -234,7 +235,7 @@ cdef struct judgement: # the arguments of `control`
     const double *k_unit
     const double *caps
     size_t units, cap_row
-    int side, level, fresh
+    int side, level, fresh, whole
     const ptrdiff_t *which
     size_t chosen
     double *state
@@ -244,7 +245,7 @@ cdef struct judgement: # the arguments of `control`
 
 cdef void judge(const judgement *a) noexcept nogil:
     K.control.control(a.table, a.samples, a.eps, a.scale, a.k, a.k_unit, a.units, a.caps, a.cap_row, a.side, a.level,
-                      a.fresh, a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
+                      a.fresh, a.whole, a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
 
 
 cdef judgement read_judgement(
@@ -258,6 +259,7 @@ cdef judgement read_judgement(
     int side,
     int level,
     bint fresh,
+    bint whole,
     cnp.ndarray state,
     cnp.ndarray results,
     cnp.ndarray which,
@@ -271,7 +273,7 @@ cdef judgement read_judgement(
     a.k_unit = <const double *> cnp.PyArray_DATA(k_unit)
     a.caps = <const double *> cnp.PyArray_DATA(caps)
     a.units, a.cap_row = cnp.PyArray_SIZE(k_unit), cnp.PyArray_DIM(caps, 1)
-    a.side, a.level, a.fresh = side, level, fresh
+    a.side, a.level, a.fresh, a.whole = side, level, fresh, whole
     a.which = NULL if which is None else <const ptrdiff_t *> cnp.PyArray_DATA(which)
     a.chosen = 0 if which is None else cnp.PyArray_SIZE(which)
     a.state = <double *> cnp.PyArray_DATA(state)
@@ -281,10 +283,10 @@ cdef judgement read_judgement(
     return a
 
 
-def control(table, samples, double eps, scale, k, k_unit, caps, int side, int level, bint fresh, state, results,
-            which=None):
+def control(table, samples, double eps, scale, k, k_unit, caps, int side, int level, bint fresh, bint whole, state,
+            results, which=None):
     cdef judgement a = read_judgement(
-        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results, which)
+        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, whole, state, results, which)
     with nogil:
         judge(&a)
 
@@ -324,9 +326,9 @@ cdef class Beside:
 
     def begin(self, *arguments):
         """`control` with these arguments; the one before is done."""
-        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results, which = arguments
+        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, whole, state, results, which = arguments
         self.work = read_judgement(
-            table, samples, eps, scale, k, k_unit, caps, side, level, fresh, state, results, which)
+            table, samples, eps, scale, k, k_unit, caps, side, level, fresh, whole, state, results, which)
         self.keep, self.open = arguments, True
         PyThread_release_lock(self.begun)
 
@@ -574,8 +576,8 @@ cdef class Follower:
             for j in range(known, size):
                 samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1
-            K.control.control(self.tables[at][level], samples, 2.220446049250313e-16, &scale, &k, &unit, 1,
-                              caps, 1, side, level, fresh, NULL, 0, state, result, 1, 1, 1)
+            K.control.control(self.tables[at][level], samples, EPSILON, &scale, &k, &unit, 1,
+                              caps, 1, side, level, fresh, True, NULL, 0, state, result, 1, 1, 1)
             fresh = False
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev
@@ -827,6 +829,67 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
                                  pout + i * r.program.outputs * n + at)
             at += count
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
+
+
+def first_rounds(tape, list inputs not None, direction, size_t lo, size_t hi, cnp.ndarray table not None,
+                 cnp.ndarray offsets not None, cnp.ndarray scale not None, cnp.ndarray k_unit not None,
+                 double unit, double close, cnp.ndarray caps not None, int side, bint whole, cnp.ndarray found not None,
+                 tuple late not None, cnp.ndarray which not None, size_t count):
+    """First rounds of lanes lo to hi of one variant, which have one output each and no bounds: their steps, samples and
+    judgements, tile by tile. `table` and `offsets` are those of the level, the next arguments those of `start` and
+    `control`. Results go into `found` (error, value, k, status, or the value alone; by lane), lanes that go on to those of
+    `late` at number `count` and after it, as by `gather`.
+
+    Ends before a tile that holds an unusual lane, or for which there is no room. Returns where, and the new count."""
+    cdef size_t tile = min(hi - lo, <size_t> tape.tile), nodes = cnp.PyArray_SIZE(offsets), n, i, row
+    cdef size_t lanes = cnp.PyArray_DIM(found, 1)
+    cdef _Replay r = _Replay(tape, inputs, None, direction, tile)
+    cdef const double *t = <const double *> cnp.PyArray_DATA(offsets)
+    cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
+    cdef double *pfound = <double *> cnp.PyArray_DATA(found)
+    cdef ptrdiff_t *pwhich = <ptrdiff_t *> cnp.PyArray_DATA(which)
+    cdef fd_lanes own, to = read_lanes(late)
+    cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [tile * (3 + nodes + 4 + FIELDS)], cnp.NPY_DOUBLE, 0)
+    cdef double *h
+    cdef double *least
+    cdef double zero
+    cdef const char *along = r.steps.direction
+    cdef fexcept_t flags
+    own.k = <double *> cnp.PyArray_DATA(work)
+    h, least = own.k + tile, own.k + 2 * tile
+    own.samples, own.results = own.k + 3 * tile, own.k + (3 + nodes) * tile
+    own.state = own.k + (3 + nodes + 4) * tile
+    own.k_unit, own.caps = <double *> cnp.PyArray_DATA(k_unit), <double *> cnp.PyArray_DATA(caps)
+    own.outputs = own.units = own.cap_row = 1
+    own.nodes = nodes
+    r.steps.h, r.steps.h_lane, r.steps.h_variant = <const char *> h, sizeof(double), 0
+    with nogil:
+        fegetexceptflag(&flags, FE_ALL_EXCEPT)
+        while lo < hi and to.lanes - count >= tile:
+            n = min(tile, hi - lo)
+            own.scale = <double *> pscale + lo
+            own.lanes = own.stride = n
+            if not K.control.start(own.scale, own.k_unit, 1, unit, close, own.k, least, n):
+                break
+            K.control.powers(own.k, h, n)
+            K.program.begin(&r.program, r.inputs, r.spaces, lo, n)
+            if along is not NULL:
+                r.steps.direction = along + <intptr_t> lo * r.steps.direction_lane
+            for i in range(nodes):
+                K.program.sample(&r.program, r.spaces, 0, &r.steps, t[i], 0, n, own.samples + i * n)
+            zero = 0
+            for i in range(n):
+                zero += own.samples[i] - own.samples[i]
+            if zero != 0:
+                break
+            K.control.control(<const double *> cnp.PyArray_DATA(table), own.samples, EPSILON, own.scale, own.k, own.k_unit, 1,
+                              own.caps, 1, side, 0, True, whole, NULL, 0, own.state, own.results, n, n, 1)
+            for row in range(4 if whole else 1):
+                memcpy(pfound + row * lanes + lo, own.results + (row if whole else VALUE_) * n, n * sizeof(double))
+            count = K.control.gather(&own, &to, lo, pwhich, count)
+            lo += n
+        fesetexceptflag(&flags, FE_ALL_EXCEPT)
+    return lo, count
 
 
 def difference(tape, list inputs not None, h, double unit, direction, cnp.ndarray offsets not None,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ._numpy_program import bind_loops as bind_loops
 from ._numpy_program import difference as difference
 from ._numpy_program import evaluate as evaluate
+from ._numpy_program import first_rounds as first_rounds
 from ._numpy_program import samples as samples
 from ._types import Real, Rule, Terms
 
@@ -228,7 +229,7 @@ def start(
 
     Returns whether all is as usual: scales are known and finite, all first steps at least `close` octaves above the least.
     """
-    rounded = _exponent(scale * 0.7071067811865476)
+    rounded = _exponent(np.abs(scale) * 0.7071067811865476)
     k_least[...] = _least(scale)
     first = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + unit, _SMALLEST), _LARGEST))
     np.maximum(first, k_least, out=k)
@@ -236,7 +237,7 @@ def start(
 
 
 def _least(scale: NDArray[float64]) -> NDArray[float64]:
-    return np.maximum(_exponent(scale) - 50.0, _SMALLEST)
+    return np.maximum(_exponent(np.abs(scale)) - 50.0, _SMALLEST)
 
 
 def powers(k: NDArray[float64], h: NDArray[float64]) -> None:
@@ -261,6 +262,7 @@ def control(
     side: int,
     level: int,
     fresh: bool,
+    whole: bool,
     state: NDArray[float64],
     results: NDArray[float64],
     which: NDArray[intp] | None = None,
@@ -272,7 +274,8 @@ def control(
     of x along it, `k_unit` log2 of the step where the scale of x is one, `caps[side]` the bound of k; of these two one lane
     stands for all.
     `fresh`: no round has judged these elements; all of them run, and nothing of their state is read. Error bar, value, k
-    and status also go into `results` (4, lanes, outputs); the state of what is done means nothing.
+    and status also go into `results` (4, lanes, outputs); the state of what is done means nothing. Unless `whole`, only value
+    and status of what is done count.
     """
     lanes = np.arange(len(state)) if which is None else which
     k_unit, caps = np.broadcast_to(k_unit, (len(state),)), np.broadcast_to(caps, (3, len(state)))
@@ -454,7 +457,7 @@ def _control(
     floor = _exp2(spectrum.roundoff + unscale)
     error = _SAFETY * floor
     if n == 1:
-        condition = np.minimum(scale * (np.abs(value) / np.where(largest > 0.0, largest, 1.0)), 1e12)
+        condition = np.minimum(np.abs(scale) * (np.abs(value) / np.where(largest > 0.0, largest, 1.0)), 1e12)
         rounding = _exp2(_log2(roundoff) + t.norm + unscale)
         error = error + _SAFETY * rounding * np.where(condition > 1.0, np.sqrt(condition), 0.0)
     error = error + _SAFETY_TRUNCATION * truncation
