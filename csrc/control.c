@@ -44,6 +44,8 @@ enum {
     FIELDS
 };
 
+_Static_assert((int)FIELDS == (int)FD_STATE, "fastdiff.h");
+
 enum { RUNNING, CONVERGED, NOT_FINITE_HERE, NOT_FINITE, NOT_SMOOTH, STALLED, EXHAUSTED };
 enum { BAD = 1, SUSPICIOUS = 2 };
 
@@ -1542,16 +1544,17 @@ INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *
     }
     if (!all)
         return 0;
+    double untouched[FIELDS];
+    for (size_t f = 0; f < FIELDS; f++)
+        untouched[f] = initial(f);
     for (size_t i = 0; i < LANES; i++) {
         const size_t e = at ? at[i] : first + i;
         left[count] = e;
         count += p.outcome[i] == LEFT;
         if (p.outcome[i] == ENDS || p.outcome[i] == LEFT)
             continue;
-        double *s = a->state + e * FIELDS;
-        UNROLLED
-        for (size_t f = 0; f < FIELDS; f++)
-            s[f] = f == HI ? p.hi[i] : initial(f);
+        memcpy(a->state + e * FIELDS, untouched, sizeof untouched);
+        a->state[e * FIELDS + HI] = p.hi[i];
         keep(&p, a, i, e);
     }
     return count;

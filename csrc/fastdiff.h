@@ -181,7 +181,7 @@ typedef struct {
      * spaces holds FD_INPUTS + inputs entries; doubles and bools have room for their rows times n lanes. */
     void (*begin)(const fd_program *program, const fd_input *inputs, fd_space *spaces, size_t lo, size_t n);
     /* Sample one variant at one offset: out[o * n + lane] is output o. The tile has begun. t == 0 gives the base's
-     * outputs, which the base then has to compute. */
+     * outputs; `output` is NULL where the base does not compute them. */
     void (*sample)(const fd_program *program, const fd_space *spaces, size_t variant, const fd_steps *steps, double t,
                    size_t lo, size_t n, double *out);
     /* The plain difference for lanes lo..lo+n of every variant first..last: out + lane * out_lane + variant *
@@ -254,6 +254,36 @@ typedef struct {
     const fd_program_kernels *program;
     const fd_grid_kernels *grid;
 } fd_kernels;
+
+/* csrc/rounds.c: the rounds of a recorded program, all in one */
+
+typedef struct {
+    const double *table, *offsets; /* packed by steps.pack; of all `nodes`, the first 0 */
+    size_t nodes;
+} fd_level;
+
+typedef struct {
+    const fd_program *program; /* of one variant, which moves x by its parameter, and one output */
+    const fd_input *inputs;
+    fd_input *picked;      /* room for as many */
+    fd_space *spaces;      /* for `tile` lanes */
+    const fd_level *level; /* of the side `side`, from the first */
+    size_t levels, tile;
+    const double *scale, *k_unit, *caps; /* scale by lane, of the others one number holds for all lanes */
+    double unit, close, eps;
+    int side, whole;
+    double *found; /* error bar, value, log2 of the step and status, or unless `whole` the value: rows, `stride` apart */
+    size_t stride;
+} fd_rounds;
+
+enum { FD_STATE = 27 }; /* numbers in the state of an element */
+
+/* Makes the rounds of lanes lo to hi, tile by tile, as far as they go on in company. The others are gathered in `late`, as
+ * by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual, by `start` or because f(x)
+ * is not finite, or for which `late` has no room. Returns where, and adds to *nfev the evaluations that were made. `work` has room
+ * for tile * (8 + nodes of the last level + FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
+size_t fd_make_rounds(const fd_kernels *kernels, const fd_rounds *rounds, size_t lo, size_t hi, double *work,
+                      ptrdiff_t *places, const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev);
 
 /* The fastest table that this processor runs and that lies no higher than `cap` ("baseline", "v3", "v4").
  * NULL if `cap` names no level. So fd_select(name)->level is `name` exactly if that level is available here. */

@@ -334,7 +334,7 @@ static void sample(const fd_program *p, const fd_space *spaces, size_t variant, 
                    size_t lo, size_t n, double *out)
 {
     const int64_t *v = p->variant + FD_VARIANT * variant;
-    if (t == 0) {
+    if (t == 0 && p->output) {
         collect(spaces, p->output, p->outputs, n, (char *)out, D, (intptr_t)n * D);
         return;
     }

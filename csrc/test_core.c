@@ -371,6 +371,97 @@ static int check_program(const fd_kernels *k, uint64_t *state, size_t n)
     return ok;
 }
 
+/* x * x * x, of a variant that moves x and recomputes all of it: x in row 0, its square in row 1. */
+enum { CUBE_ROWS = 3, TILE = 40 };
+static const int64_t cube_code[] = {
+    FD_LOOP, 0, 3, 1, FD_DOUBLES, FD_DOUBLES, FD_DOUBLES, 1, 0, 0, 1,
+    FD_LOOP, 0, 3, 1, FD_DOUBLES, FD_DOUBLES, FD_DOUBLES, 1, 1, 0, 2,
+};
+static const int64_t cube_words[] = {FD_INPUTS, 0, 0, 0, FD_DOUBLES, 2}, cube_variant[] = {0, 2, 0, 1, 4};
+static const fd_program cube = {.code = cube_code, .loops = loops, .inputs = 1, .outputs = 1, .variant = cube_variant,
+                                .words = cube_words};
+
+/* All rounds of lanes lo..hi, in room of its own. */
+typedef struct {
+    const fd_kernels *k;
+    const double *x;
+    double *found; /* RESULTS rows of `lanes`; lanes that were left keep what it held */
+    size_t lo, hi, lanes, reached, late;
+} search;
+
+static void *run_search(void *data)
+{
+    search *s = data;
+    const double unit = -11, caps[] = {1000, 1000, 1000}, offsets[] = {0, -1, 1, -2, 2};
+    double packed[sizeof table / sizeof *table];
+    uint64_t state = 3;
+    memcpy(packed, table, sizeof table);
+    const size_t n = s->hi - s->lo + TILE;
+    const fd_level level = {packed, offsets, NODES};
+    const fd_input input = {(const char *)s->x, sizeof(double), sizeof(double), 1, -1};
+    fd_input picked;
+    fd_space spaces[FD_INPUTS + 1] = {0};
+    double *room = fill(&state, CUBE_ROWS * TILE), *work = fill(&state, TILE * (8 + NODES + FD_STATE + 1));
+    ptrdiff_t *places = malloc(2 * TILE * sizeof *places), *which = malloc(n * sizeof *which);
+    const fd_lanes late = {.scale = fill(&state, n), .k = fill(&state, n), .k_unit = (double *)&unit,
+                           .state = fill(&state, n * FD_STATE), .caps = (double *)caps, .samples = fill(&state, n * NODES),
+                           .results = fill(&state, n * RESULTS), .lanes = n, .outputs = 1, .nodes = NODES, .stride = n,
+                           .units = 1, .cap_row = 1};
+    if (!places || !which)
+        abort();
+    spaces[FD_SCALARS].base = (char *)scalars;
+    spaces[FD_DOUBLES].base = (char *)room;
+    const fd_rounds rounds = {.program = &cube, .inputs = &input, .picked = &picked, .spaces = spaces, .level = &level,
+                              .levels = 1, .tile = TILE, .scale = s->x, .k_unit = &unit, .caps = caps, .unit = unit,
+                              .close = -1e300, .eps = 0x1p-52, .whole = 1, .found = s->found, .stride = s->lanes};
+    size_t nfev = 0;
+    s->late = 0;
+    s->reached = fd_make_rounds(s->k, &rounds, s->lo, s->hi, work, places, &late, which, &s->late, &nfev);
+    for (size_t i = 0; i < s->late; i++)
+        s->found[(size_t)which[i] + STATUS * s->lanes] = 0;
+    if (nfev < (s->reached - s->lo) * NODES)
+        s->reached = 0; /* then it has not done what it says */
+    free(room), free(work), free(places), free(which), free(late.scale), free(late.k), free(late.state), free(late.samples),
+        free(late.results);
+    return NULL;
+}
+
+static int check_rounds(const fd_kernels *k, size_t n)
+{
+    uint64_t state = 5;
+    double *x = fill(&state, n), *found = fill(&state, RESULTS * n), *other = fill(&state, RESULTS * n);
+    for (size_t i = 0; i < n; i++)
+        x[i] = (i % 2 ? 1 : -1) * (0.5 + (double)i / 64);
+    search all = {k, x, found, 0, n, n, 0, 0};
+    run_search(&all);
+    int ok = all.reached == n && 4 * all.late <= n + 4 * TILE;
+    for (size_t i = 0; i < n && ok; i++) { /* what ended is the derivative, within its error bar */
+        const double off = found[n + i] - 3 * x[i] * x[i], bar = found[i];
+        ok = found[STATUS * n + i] != 1 || (off <= bar && -off <= bar && bar < 1e-6 * x[i] * x[i]);
+    }
+#ifdef FD_THREADS
+    search first = {k, x, other, 0, n / 2, n, 0, 0}, second = {k, x, other, n / 2, n, n, 0, 0};
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, run_search, &first))
+        abort();
+    run_search(&second);
+    pthread_join(thread, NULL);
+    for (size_t i = 0; i < n && ok; i++) /* which lanes are left depends on the tile that they are in */
+        for (size_t row = 0; row < RESULTS && found[STATUS * n + i] != 0 && other[STATUS * n + i] != 0; row++)
+            ok &= same(k->level, "rounds in two threads", 1, other + row * n + i, found + row * n + i);
+#endif
+    if (n > TILE) { /* it ends before a tile with a lane that is none of its business */
+        const double zero = 0;
+        x[n - 1] = 1 / zero;
+        run_search(&all);
+        ok &= all.reached < n && n - all.reached <= TILE;
+    }
+    if (!ok)
+        printf("FAIL rounds at level %s, %zu lanes\n", k->level, n);
+    free(x), free(found), free(other);
+    return ok;
+}
+
 /* d/dx along one axis of (outer, n, inner) and, added to it, d2/dx2 along the same axis: one-sided, of order 2. */
 static int check_sweep(const fd_kernels *k, uint64_t *state, size_t outer, size_t n, size_t inner, int stream)
 {
@@ -476,6 +567,8 @@ static int check_level(const fd_kernels *k)
         ok &= check_control(k, &state, lanes, 1 + lanes % 3, lanes / 3 % 2);
     for (size_t n = 0; n <= N; n++)
         ok &= check_program(k, &state, n);
+    for (size_t n = 0; n <= 500; n += 1 + n / 2)
+        ok &= check_rounds(k, n);
     return ok;
 }
 

@@ -45,7 +45,7 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = Tru
     found = np.empty((len(steps.RESULTS) if whole else 1, count, outputs))
     tiles = -(-count // size)
     workers = min(function.threads or available_cpus(), tiles)
-    length = size * -(-tiles // (2 * workers))  # of a span: two for each thread, as one may be slower than another
+    length = size * -(-tiles // (4 * workers))  # of a span: some for each thread, as one may be slower than another
     spans = [slice(at, min(at + length, count)) for at in range(0, count, length)]
     parts = function.parts(len(spans)) if workers > 1 else None
     beside = parts is None and workers > 1 and backend.NAME == "compiled"
@@ -119,7 +119,7 @@ def _span(
         at = span.start
         while at < span.stop:
             if simple:
-                begun = _first_rounds(function, lanes, slice(at, span.stop), scheme, found, gathering())
+                begun = _rounds(function, lanes, slice(at, span.stop), scheme, found, gathering())
                 at, left = at + begun, left - begun
                 yield gathered()
                 if begun:
@@ -131,14 +131,14 @@ def _span(
     _do(tasks(), beside)
 
 
-def _first_rounds(
+def _rounds(
     function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], late: "_Batch"
 ) -> int:
-    """First rounds of usual lanes, by functions that make them faster than the engine: of how many."""
-    level = scheme.levels[scheme.first_side][0]
-    reached, late.count = function.first_rounds(
-        span, level.table, np.array(level.offsets), lanes.scale, late.unit, scheme.unit, scheme.close, late.caps,
-        scheme.first_side, late.whole, found, late.arrays, late.which, late.count,
+    """Rounds of usual lanes, by functions that make them faster than the engine: of how many."""
+    levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
+    reached, late.count = function.rounds(
+        span, levels, lanes.scale, late.unit, scheme.unit, scheme.close, late.caps, scheme.first_side, late.whole,
+        found, late.arrays, late.which, late.count,
     )  # fmt: skip
     return reached - int(span.start)
 

@@ -65,10 +65,10 @@ class Function(ABC):
         """So many of this function for as many threads, or None where f is called from Python."""
         return None
 
-    def first_rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
-        """The kernel `first_rounds` on lanes of the span, by kinds of function that run without Python: up to where it has
-        come, and the last argument, a count, as it is then."""
-        return span.start, arguments[-1]
+    def rounds(self, span: slice, levels: Sequence[Any], *rest: Any) -> tuple[int, int]:
+        """The kernel `rounds` on lanes of the span, by kinds of function that run without Python: up to where it has come,
+        and the last argument, a count, as it is then."""
+        return span.start, rest[-1]
 
     @property
     def along_axes(self) -> bool:

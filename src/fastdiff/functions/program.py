@@ -208,17 +208,6 @@ class Program:
         """
         backend.samples(tape, inputs, h, direction, variant, offsets, lo, lo + out.shape[2], out)
 
-    def first_rounds(
-        self,
-        tape: Tape,
-        inputs: list[NDArray[float64]],
-        direction: NDArray[float64] | None,
-        span: slice,
-        *judgement: Any,
-    ) -> tuple[int, int]:
-        """Samples and judgements of a first round, tile by tile; see the kernel. Releases the GIL."""
-        return backend.first_rounds(tape, inputs, direction, span.start, span.stop, *judgement)
-
     def difference(
         self,
         tape: Tape,

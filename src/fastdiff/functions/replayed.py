@@ -8,6 +8,7 @@ import numpy as np
 from numpy import float64, intp
 from numpy.typing import NDArray
 
+from ..kernels import backend
 from .base import Function, Lanes, Sampled
 from .compiling import Tape
 from .point import Directions
@@ -62,17 +63,24 @@ class Replayed(Function):
         return found
 
     def parts(self, count: int) -> list[Function] | None:
+        if self._simple:
+            list(self._tapes(None, values=False))  # once for all
         parts: list[Function] = [copy(self) for _ in range(count)]
         for part in parts:
             part.nfev, part.threads = 0, 1
         return parts
 
-    def first_rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
-        if self.count > 1 or self.program.outputs.size > 1:
-            return super().first_rounds(span, *arguments)
-        ((_, tape),) = self._tapes(None, values=True)
-        reached, count = self.program.first_rounds(tape, self.inputs, self.lengths, span, *arguments)
-        self.nfev += (reached - span.start) * len(arguments[1])
+    @property
+    def _simple(self) -> bool:
+        """Whether a lane is one number that moves by its parameter, and has one output."""
+        return self.count == 1 and self.program.outputs.size == 1 and self.lengths is None
+
+    def rounds(self, span: slice, levels: Sequence[Any], *rest: Any) -> tuple[int, int]:
+        if not self._simple:
+            return super().rounds(span, levels, *rest)
+        ((_, tape),) = self._tapes(None, values=False)
+        reached, count, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, levels, self.eps, *rest)
+        self.nfev += nfev
         return reached, count
 
     def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:

@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy import float64, intp
@@ -120,14 +120,13 @@ def samples(
     hi: int,
     out: NDArray[float64],
 ) -> None: ...
-def first_rounds(
+def rounds(
     tape: Any,
     inputs: list[NDArray[float64]],
-    direction: NDArray[float64] | None,
     lo: int,
     hi: int,
-    table: NDArray[float64],
-    offsets: NDArray[float64],
+    levels: Sequence[tuple[NDArray[float64], NDArray[float64]]],
+    eps: float,
     scale: NDArray[float64],
     k_unit: NDArray[float64],
     unit: float,
@@ -139,7 +138,7 @@ def first_rounds(
     late: tuple[NDArray[float64], ...],
     which: NDArray[intp],
     count: int,
-) -> tuple[int, int]: ...
+) -> tuple[int, int, int]: ...
 def difference(
     tape: Any,
     inputs: list[NDArray[float64]],

@@ -148,6 +148,28 @@ cdef extern from "fastdiff.h" nogil:
         const char *target
         const char *flags
         const char *levels
+    ctypedef struct fd_level:
+        const double *table
+        const double *offsets
+        size_t nodes
+    ctypedef struct fd_rounds:
+        const fd_program *program
+        const fd_input *inputs
+        fd_input *picked
+        fd_space *spaces
+        const fd_level *level
+        size_t levels, tile
+        const double *scale
+        const double *k_unit
+        const double *caps
+        double unit, close, eps
+        int side, whole
+        double *found
+        size_t stride
+    enum: FD_STATE
+    size_t fd_make_rounds(const fd_kernels *kernels, const fd_rounds *rounds, size_t lo, size_t hi, double *work,
+                          ptrdiff_t *places, const fd_lanes *late, ptrdiff_t *which, size_t *count,
+                          size_t *nfev) noexcept nogil
     const fd_kernels *fd_select(const char *cap)
     const fd_build_info fd_build
 
@@ -473,7 +495,7 @@ def weights(cnp.ndarray nodes not None, size_t at, size_t n, double scale, cnp.n
 # so the results are the same, too.
 
 cdef enum:
-    FIELDS = 27
+    FIELDS = FD_STATE
     MOST_LEVELS = 3
     MAX_NODES = 40
     LARGEST = 1000
@@ -831,65 +853,44 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
 
 
-def first_rounds(tape, list inputs not None, direction, size_t lo, size_t hi, cnp.ndarray table not None,
-                 cnp.ndarray offsets not None, cnp.ndarray scale not None, cnp.ndarray k_unit not None,
-                 double unit, double close, cnp.ndarray caps not None, int side, bint whole, cnp.ndarray found not None,
-                 tuple late not None, cnp.ndarray which not None, size_t count):
-    """First rounds of lanes lo to hi of one variant, which have one output each and no bounds: their steps, samples and
-    judgements, tile by tile. `table` and `offsets` are those of the level, the next arguments those of `start` and
-    `control`. Results go into `found` (error, value, k, status, or the value alone; by lane), lanes that go on to those of
-    `late` at number `count` and after it, as by `gather`.
+def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
+           cnp.ndarray k_unit not None, double unit, double close, cnp.ndarray caps not None, int side, bint whole,
+           cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count):
+    """Rounds of lanes lo to hi of one variant with one output, which have no bounds, as far as they go on in company:
+    csrc/rounds.c. `levels`: table and offsets of each.
 
-    Ends before a tile that holds an unusual lane, or for which there is no room. Returns where, and the new count."""
-    cdef size_t tile = min(hi - lo, <size_t> tape.tile), nodes = cnp.PyArray_SIZE(offsets), n, i, row
-    cdef size_t lanes = cnp.PyArray_DIM(found, 1)
-    cdef _Replay r = _Replay(tape, inputs, None, direction, tile)
-    cdef const double *t = <const double *> cnp.PyArray_DATA(offsets)
-    cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
-    cdef double *pfound = <double *> cnp.PyArray_DATA(found)
-    cdef ptrdiff_t *pwhich = <ptrdiff_t *> cnp.PyArray_DATA(which)
-    cdef fd_lanes own, to = read_lanes(late)
-    cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [tile * (3 + nodes + 4 + FIELDS)], cnp.NPY_DOUBLE, 0)
-    cdef double *h
-    cdef double *least
-    cdef double zero
-    cdef const char *along = r.steps.direction
+    Returns where it ended, before an unusual lane or because `late` is full; how many lanes lie in `late`; evaluations."""
+    cdef size_t tile = min(hi - lo, <size_t> tape.tile), i, elements = 0, nfev = 0
+    cdef _Replay replay = _Replay(tape, inputs, None, None, tile)
+    cdef fd_level level[MOST_LEVELS]
+    cdef fd_rounds r
+    cdef fd_lanes to = read_lanes(late)
+    cdef cnp.ndarray table, offsets
     cdef fexcept_t flags
-    own.k = <double *> cnp.PyArray_DATA(work)
-    h, least = own.k + tile, own.k + 2 * tile
-    own.samples, own.results = own.k + 3 * tile, own.k + (3 + nodes) * tile
-    own.state = own.k + (3 + nodes + 4) * tile
-    own.k_unit, own.caps = <double *> cnp.PyArray_DATA(k_unit), <double *> cnp.PyArray_DATA(caps)
-    own.outputs = own.units = own.cap_row = 1
-    own.nodes = nodes
-    r.steps.h, r.steps.h_lane, r.steps.h_variant = <const char *> h, sizeof(double), 0
+    replay.program.output = NULL  # samples at x are as good
+    r.program, r.inputs, r.spaces = &replay.program, replay.inputs, replay.spaces
+    r.level, r.levels, r.tile = level, len(levels), tile
+    for i in range(r.levels):
+        table, offsets = levels[i]
+        level[i].table, level[i].offsets = <const double *> cnp.PyArray_DATA(table), <const double *> cnp.PyArray_DATA(offsets)
+        level[i].nodes = cnp.PyArray_SIZE(offsets)
+    for i in range(replay.program.inputs):
+        elements += replay.inputs[i].elements
+    r.scale, r.k_unit = <const double *> cnp.PyArray_DATA(scale), <const double *> cnp.PyArray_DATA(k_unit)
+    r.caps = <const double *> cnp.PyArray_DATA(caps)
+    r.unit, r.close, r.eps, r.side, r.whole = unit, close, eps, side, whole
+    r.found, r.stride = <double *> cnp.PyArray_DATA(found), cnp.PyArray_DIM(found, 1)
+    cdef size_t room = tile * (8 + level[r.levels - 1].nodes + FD_STATE + elements)
+    cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [room], cnp.NPY_DOUBLE, 0)
+    cdef cnp.ndarray places = cnp.PyArray_EMPTY(1, [2 * tile], cnp.NPY_INTP, 0)
+    cdef cnp.ndarray picked = cnp.PyArray_EMPTY(1, [(replay.program.inputs + 1) * sizeof(fd_input)], cnp.NPY_BYTE, 0)
+    r.picked = <fd_input *> cnp.PyArray_DATA(picked)
     with nogil:
         fegetexceptflag(&flags, FE_ALL_EXCEPT)
-        while lo < hi and to.lanes - count >= tile:
-            n = min(tile, hi - lo)
-            own.scale = <double *> pscale + lo
-            own.lanes = own.stride = n
-            if not K.control.start(own.scale, own.k_unit, 1, unit, close, own.k, least, n):
-                break
-            K.control.powers(own.k, h, n)
-            K.program.begin(&r.program, r.inputs, r.spaces, lo, n)
-            if along is not NULL:
-                r.steps.direction = along + <intptr_t> lo * r.steps.direction_lane
-            for i in range(nodes):
-                K.program.sample(&r.program, r.spaces, 0, &r.steps, t[i], 0, n, own.samples + i * n)
-            zero = 0
-            for i in range(n):
-                zero += own.samples[i] - own.samples[i]
-            if zero != 0:
-                break
-            K.control.control(<const double *> cnp.PyArray_DATA(table), own.samples, EPSILON, own.scale, own.k, own.k_unit, 1,
-                              own.caps, 1, side, 0, True, whole, NULL, 0, own.state, own.results, n, n, 1)
-            for row in range(4 if whole else 1):
-                memcpy(pfound + row * lanes + lo, own.results + (row if whole else VALUE_) * n, n * sizeof(double))
-            count = K.control.gather(&own, &to, lo, pwhich, count)
-            lo += n
+        lo = fd_make_rounds(K, &r, lo, hi, <double *> cnp.PyArray_DATA(work), <ptrdiff_t *> cnp.PyArray_DATA(places), &to,
+                            <ptrdiff_t *> cnp.PyArray_DATA(which), &count, &nfev)
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
-    return lo, count
+    return lo, count, nfev
 
 
 def difference(tape, list inputs not None, h, double unit, direction, cnp.ndarray offsets not None,

@@ -1,5 +1,6 @@
 """csrc/program.c in NumPy: recorded programs, with NumPy's own calls in place of their inner loops."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -164,14 +165,13 @@ def samples(
             replay.outputs(replay.variant(variant, h[variant, lo:hi], direction, t, lo), samples)
 
 
-def first_rounds(
+def rounds(
     tape: Any,
     inputs: list[NDArray[float64]],
-    direction: NDArray[float64] | None,
     lo: int,
     hi: int,
-    table: NDArray[float64],
-    offsets: NDArray[float64],
+    levels: Sequence[tuple[NDArray[float64], NDArray[float64]]],
+    eps: float,
     scale: NDArray[float64],
     k_unit: NDArray[float64],
     unit: float,
@@ -183,9 +183,9 @@ def first_rounds(
     late: tuple[NDArray[float64], ...],
     which: NDArray[np.intp],
     count: int,
-) -> tuple[int, int]:
+) -> tuple[int, int, int]:
     """Of no lane: here the engine's own way is as fast."""
-    return lo, count
+    return lo, count, 0
 
 
 def difference(

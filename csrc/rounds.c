@@ -1,0 +1,150 @@
+/* The engine's rounds for recorded programs: what src/fastdiff/rounds.py does tile by tile, for lanes that have company. */
+#include "fastdiff.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum { RUNNING = 0, VALUE = 1, RESULTS = 4, KINDS = 16 };
+enum { COMPANY = 32 }; /* lanes of one kind that are worth a round; fewer go on with those of other tiles */
+
+/* A tile of lanes, and room for what they need. */
+typedef struct {
+    fd_lanes lanes;
+    double *least, *h, *sampled, *picked; /* picked: rows of inputs at chosen lanes, next to each other */
+    ptrdiff_t *order, *space;
+    size_t first;
+} tile;
+
+static tile make_room(const fd_rounds *r, double *work, ptrdiff_t *places)
+{
+    const size_t nodes = r->level[r->levels - 1].nodes, n = r->tile;
+    tile t = {.least = work, .h = work + n, .sampled = work + 2 * n, .order = places, .space = places + n};
+    t.lanes = (fd_lanes){.k = work + 3 * n, .samples = work + 4 * n, .outputs = 1, .nodes = nodes, .units = 1, .cap_row = 1};
+    t.lanes.results = t.lanes.samples + nodes * n;
+    t.lanes.state = t.lanes.results + RESULTS * n;
+    t.picked = t.lanes.state + FD_STATE * n;
+    t.lanes.k_unit = (double *)r->k_unit;
+    t.lanes.caps = (double *)r->caps;
+    return t;
+}
+
+static void judge(const fd_kernels *k, const fd_rounds *r, const tile *t, size_t level, const ptrdiff_t *which, size_t chosen)
+{
+    const fd_lanes *a = &t->lanes;
+    k->control->control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, 1, r->side,
+                        (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
+}
+
+static int finite(const double *a, size_t n)
+{
+    const uint64_t top = UINT64_C(0x7ff0000000000000);
+    uint64_t lost = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t bits;
+        memcpy(&bits, a + i, sizeof bits);
+        lost |= (bits & top) == top;
+    }
+    return lost == 0;
+}
+
+/* The first round of n lanes, or 0 if one of them is unusual: where no first step suits, or f(x) is not finite. */
+static int begin(const fd_kernels *k, const fd_rounds *r, tile *t, size_t lo, size_t n)
+{
+    const fd_level *level = r->level;
+    const fd_steps steps = {.h = (const char *)t->h, .h_lane = sizeof(double)};
+    t->first = lo;
+    t->lanes.scale = (double *)r->scale + lo;
+    t->lanes.lanes = t->lanes.stride = n;
+    if (!k->control->start(t->lanes.scale, r->k_unit, 1, r->unit, r->close, t->lanes.k, t->least, n))
+        return 0;
+    k->control->powers(t->lanes.k, t->h, n);
+    k->program->begin(r->program, r->inputs, r->spaces, lo, n);
+    for (size_t i = 0; i < level->nodes; i++)
+        k->program->sample(r->program, r->spaces, 0, &steps, level->offsets[i], 0, n, t->lanes.samples + i * n);
+    if (!finite(t->lanes.samples, n))
+        return 0;
+    judge(k, r, t, 0, NULL, 0);
+    return 1;
+}
+
+/* One number of each chosen lane, from data with a stride, next to each other. */
+static void pick(const char *data, intptr_t stride, const ptrdiff_t *which, size_t chosen, double *out)
+{
+    for (size_t i = 0; i < chosen; i++)
+        memcpy(out + i, data + which[i] * stride, sizeof *out);
+}
+
+/* Another round of some lanes, which want the nodes of this level at steps h. */
+static size_t go_on(const fd_kernels *k, const fd_rounds *r, tile *t, size_t level, const ptrdiff_t *which, size_t chosen,
+                    const double *h)
+{
+    const fd_steps steps = {.h = (const char *)h, .h_lane = sizeof(double)};
+    const size_t known = level ? r->level[level - 1].nodes : 1, nodes = r->level[level].nodes;
+    double *room = t->picked;
+    for (size_t i = 0; i < r->program->inputs; i++) {
+        const fd_input *from = r->inputs + i;
+        fd_input *to = r->picked + i;
+        *to = *from;
+        if (!from->lane)
+            continue;
+        to->data = (const char *)room;
+        to->lane = sizeof(double);
+        to->element = (intptr_t)(chosen * sizeof(double));
+        const char *data = from->data + (intptr_t)t->first * from->lane;
+        for (int64_t e = 0; e < from->elements; e++, data += from->element, room += chosen)
+            pick(data, from->lane, which, chosen, room);
+    }
+    k->program->begin(r->program, r->picked, r->spaces, 0, chosen);
+    for (size_t i = known; i < nodes; i++) {
+        double *samples = t->lanes.samples + i * t->lanes.lanes;
+        k->program->sample(r->program, r->spaces, 0, &steps, r->level[level].offsets[i], 0, chosen, t->sampled);
+        for (size_t j = 0; j < chosen; j++)
+            samples[which[j]] = t->sampled[j];
+    }
+    judge(k, r, t, level, which, chosen);
+    return (nodes - known) * chosen;
+}
+
+/* Rounds of the lanes that go on with enough others of their kind. */
+static size_t finish(const fd_kernels *k, const fd_rounds *r, tile *t)
+{
+    const size_t place = r->side > 0 ? 1 : r->side < 0 ? 2 : 0;
+    const double *status = t->lanes.results + (RESULTS - 1) * t->lanes.stride;
+    size_t going = 0, nfev = 0, before;
+    for (size_t i = 0; i < t->lanes.lanes; i++) {
+        t->order[going] = (ptrdiff_t)i;
+        going += status[i] == RUNNING;
+    }
+    do {
+        size_t counts[KINDS], end = 0;
+        going = k->control->next_round(t->lanes.state, status, t->lanes.scale, r->close, t->lanes.k, t->order, t->space,
+                                       t->h, going, counts, 1);
+        before = nfev;
+        for (size_t kind = 0; kind < KINDS; kind++) {
+            const size_t begin = end;
+            end += counts[kind];
+            if (kind / 4 == place && kind % 4 < r->levels && counts[kind] >= COMPANY)
+                nfev += go_on(k, r, t, kind % 4, t->order + begin, counts[kind], t->h + begin);
+        }
+    } while (nfev > before);
+    return nfev;
+}
+
+size_t fd_make_rounds(const fd_kernels *k, const fd_rounds *r, size_t lo, size_t hi, double *work, ptrdiff_t *places,
+                      const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev)
+{
+    tile t = make_room(r, work, places);
+    while (lo < hi && late->lanes - *count >= r->tile) {
+        const size_t n = hi - lo < r->tile ? hi - lo : r->tile;
+        if (!begin(k, r, &t, lo, n))
+            break;
+        *nfev += n * r->level->nodes;
+        *nfev += finish(k, r, &t);
+        for (size_t row = 0; row < RESULTS; row++)
+            if (r->whole || row == VALUE)
+                memcpy(r->found + (r->whole ? row : 0) * r->stride + lo, t.lanes.results + row * n, n * sizeof(double));
+        *count = k->control->gather(&t.lanes, late, lo, which, *count);
+        lo += n;
+    }
+    return lo;
+}
