@@ -1288,14 +1288,45 @@ typedef struct {
     double samples[MORE + 1][LANES], scale[LANES], k[LANES], k_unit[LANES];
     double usual[LANES], alone[LANES];             /* 1: nothing is known that other rules mind; no smaller step settled */
     double hi[LANES], prev_k[LANES], prev_1[LANES], prev_2[LANES], prev_value[LANES], prev_error[LANES];
-    double sigma[LANES];                           /* noise of the samples, scaled; out: where it was not known, or 0 */
     double error[LANES], value[LANES], best_k[LANES]; /* the best so far, to be improved */
     double outcome[LANES], want[LANES];            /* want: log2 of the step that it grows to */
     double now_1[LANES], now_2[LANES], now_value[LANES], now_error[LANES], floor[LANES];
 } plain;
 
-/* `noisy`: the noise is known; else it is looked for at the level that hears it. */
-INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, const bool base, const bool noisy)
+/* The decay, and what it would be without the highest coefficient. */
+INLINE double decay_of(const double *size, const double *stands, const size_t few, double *before_top)
+{
+    double decay = NONE;
+    UNROLLED
+    for (size_t q = 3; q <= few; q++) {
+        double best = INFINITY;
+        UNROLLED
+        for (size_t j = 2; j < q; j++)
+            best = smaller((size[q] - stands[j]) * (1.0 / (double)(q - j)), best);
+        best = smaller((size[q] - stands[1]) * (1.0 / (double)(q - 1)), best);
+        *before_top = decay;
+        decay = (stands[q] > -INFINITY) & (best < INFINITY) ? larger(decay, best) : decay;
+    }
+    return decay;
+}
+
+/* Whether the highest is more than those before it predict. */
+INLINE bool is_surprise(const double *size, const size_t few, double before_top)
+{
+    return size[few] > larger(size[few - 1] + before_top, size[few - 2] + 2.0 * before_top) + 2.0;
+}
+
+/* Whether the highest stand on a plateau, and how high above the roundoff. */
+INLINE bool is_flat(const double *size, const double *norms, double lu, const size_t few, bool even, double *plateau)
+{
+    const double last = size[few] - norms[few] - lu, below = size[few - 1] - norms[few - 1] - lu;
+    even = (last - (size[few - 2] - norms[few - 2] - lu) > -4.0) | (even & (last - below > -4.0));
+    *plateau = larger(last, below);
+    return (last > 4.0) & even & (size[1] - norms[1] - lu - *plateau > 3.0);
+}
+
+/* After the first level noise is heard, and counts at once. */
+INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, const bool base)
 {
     enum { len = LANES };
     const level_table t = a->t;
@@ -1323,8 +1354,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         }
         const double exponent = limited(exponent_field(largest) - (0x1p52 + 1023.0), 1000.0), factor = power(-exponent);
         const double roundoff = larger(eps * (largest * factor), power(larger(-1074.0 - exponent, -1022.0)));
-        const double unit = noisy ? p->sigma[i] : roundoff;
-        const double unscale = exponent - k, centre = here * factor, lu = log2_of(unit);
+        const double unscale = exponent - k, centre = here * factor;
         UNROLLED
         for (size_t q = 1; q <= few; q++) {
             d[q] = d[q] * factor - centre;
@@ -1336,8 +1366,24 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         for (size_t q = 1; q <= few; q++) {
             before_last = last;
             last = weighed(weights + (q - 1) * few, d, few);
-            const double noise = lu + norms[q];
             size[q] = log2_of(last);
+        }
+        double unit = roundoff, lu = log2_of(roundoff), before_top = NONE, plateau = 0.0;
+        bool flat = false, heard = false;
+        if (!base) {
+            UNROLLED
+            for (size_t q = 1; q <= few; q++)
+                stands[q] = size[q] > lu + norms[q] + 2.0 ? size[q] : -INFINITY;
+            const double decay = decay_of(size, stands, few, &before_top);
+            flat = is_flat(size, norms, lu, few, is_surprise(size, few, before_top), &plateau) & !(decay > t.no_decay) &
+                   (p->alone[i] != 0.0);
+            heard = flat & (plateau <= 16.0);
+            unit = heard ? larger(roundoff, 0.7 * exp2_of(plateau + lu, true)) : roundoff;
+            lu = log2_of(unit);
+        }
+        UNROLLED
+        for (size_t q = 1; q <= few; q++) {
+            const double noise = lu + norms[q];
             seen[q] = larger(size[q], noise);
             stands[q] = size[q] > noise + 2.0 ? size[q] : -INFINITY;
             highest = size[q] > noise + 2.0 ? (double)q : highest;
@@ -1348,25 +1394,19 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
             total = t.fallback_missed * fabs(last) <= roundoff ? spare : total;
         }
 
-        double decay = NONE, before_top = NONE, top = size[1], fall = 0.0;
+        const double decay = decay_of(size, stands, few, &before_top);
+        double top = size[1], fall = 0.0; /* the highest that stands, and how those after it fall */
         UNROLLED
-        for (size_t q = 2; q <= few; q++) {
+        for (size_t q = 2; q <= few && base; q++) {
             double best = INFINITY;
             UNROLLED
             for (size_t j = 2; j < q; j++)
                 best = smaller((size[q] - stands[j]) * (1.0 / (double)(q - j)), best);
-            const double own = 1.0 / (double)(q - 1);
             const double edge = q < few ? lu + norms[q < few ? q + 1 : q] - size[q] : INFINITY;
-            const double alone = q > 2 ? (size[q] - size[1]) * own : edge;
-            const double beyond = smaller(best < INFINITY ? best : alone, edge);
+            const double alone = q > 2 ? (size[q] - size[1]) * (1.0 / (double)(q - 1)) : edge;
             const bool stood = stands[q] > -INFINITY;
             top = stood ? size[q] : top;
-            fall = stood ? beyond : fall;
-            if (q < 3)
-                continue;
-            best = smaller((size[q] - stands[1]) * own, best);
-            before_top = decay;
-            decay = stood & (best < INFINITY) ? larger(decay, best) : decay;
+            fall = stood ? smaller(best < INFINITY ? best : alone, edge) : fall;
         }
 
         const double slope = smaller(larger(decay, -26.0), 2.0), rounding = lu + t.norm;
@@ -1378,19 +1418,12 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         UNROLLED
         for (size_t q = 1; q <= few; q++)
             most = smaller((1.0 - stands[q]) * (1.0 / (double)q), most);
-        const double predicted = larger(size[few - 1] + before_top, size[few - 2] + 2.0 * before_top);
-        const bool surprise = size[few] > predicted + 2.0;
         double doubt = size[few] - norms[few] + t.norm;
-        doubt = surprise ? doubt + 3.0 : doubt;
+        doubt = is_surprise(size, few, before_top) ? doubt + 3.0 : doubt;
 
-        const double last_height = size[few] - norms[few] - lu, below_height = size[few - 1] - norms[few - 1] - lu;
         const bool bad = decay > t.no_decay;
-        bool even = last_height - (size[few - 2] - norms[few - 2] - lu) > -4.0;
-        if (!base)
-            even |= surprise & (last_height - below_height > -4.0);
-        const double plateau = larger(last_height, below_height);
-        bool flat = (last_height > 4.0) & even & (size[1] - norms[1] - lu - plateau > 3.0) & !bad;
-        flat &= base ? true : p->alone[i] != 0.0;
+        if (base)
+            flat = is_flat(size, norms, lu, few, false, &plateau) & !bad;
 
         const double vague = doubt - rounding - VAGUE + tolerance;
         double excess = truncation - rounding;
@@ -1398,7 +1431,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         excess = doubt > rounding + VAGUE ? larger(excess, vague) : excess;
 
         const double value = total * power(unscale), floor = exp2_of(rounding + unscale, true);
-        const double ulp = noisy ? exp2_of(log2_of(roundoff) + t.norm + unscale, true) : floor;
+        const double ulp = base ? floor : exp2_of(log2_of(roundoff) + t.norm + unscale, true);
         const double doubtful = doubt < FAINT ? 0.0 : exp2_of(larger(doubt, FAINT) + unscale, true);
         const double condition = smaller(1e12, fabs(p->scale[i]) * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
         double error = SAFETY * floor;
@@ -1409,8 +1442,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         bool usual = fine & !still & !bad & (fabs(unscale) < 600.0) & (fabs(truncation) < 100.0) &
                      (fabs(rounding) < 100.0) & ((fabs(doubt) < 100.0) | (doubt < FAINT));
         usual &= fresh ? true : p->usual[i] != 0.0;
-        if (noisy)
-            usual &= !((highest == 0.0) & (8.0 * unit * power(exponent) >= largest));
+        usual &= !(heard & (highest == 0.0) & (8.0 * unit * power(exponent) >= largest));
         if (!fresh && base) {
             /* not where the round before says of the highest coefficients that they are noise, or of the value */
             const double fell = p->prev_k[i] - k, back = power(exponent);
@@ -1420,9 +1452,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
                                  (fabs(then_2) > fabs(last * back - then_2));
             usual &= ((fell < 2.0) | follows) & (fabs(value - p->prev_value[i]) <= 16.0 * (error + p->prev_error[i]));
         }
-        if (!base && !noisy)
-            p->sigma[i] = usual & flat & (plateau <= 16.0) ? larger(unit, 0.7 * exp2_of(plateau + lu, true)) : 0.0;
-        usual &= noisy ? true : !flat;
+        usual &= heard | !flat;
 
         bool grows = false, extends = false;
         if (base) {
@@ -1455,9 +1485,10 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         p->outcome[i] = usual ? outcome : LEFT;
 
         double best = p->error[i];
-        if (noisy && !fresh)
-            best = best < INFINITY ? larger(best, times_exp2(SAFETY * unit * power(exponent), t.norm - p->best_k[i], false))
-                                   : best;
+        if (!base) {
+            const double least = times_exp2(SAFETY * unit * power(exponent), t.norm - p->best_k[i], false);
+            best = heard & (best < INFINITY) ? larger(best, least) : best;
+        }
         const bool better = fresh ? true : error < best;
         p->error[i] = better ? error : best;
         p->value[i] = better ? value : p->value[i];
@@ -1468,7 +1499,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
     }
 }
 
-INLINE void keep(const plain *p, const call *a, size_t i, size_t element)
+INLINE void keep(const plain *p, const call *a, size_t i, size_t element, const bool fresh)
 {
     a->error[element] = p->error[i];
     a->value[element] = p->value[i];
@@ -1478,16 +1509,17 @@ INLINE void keep(const plain *p, const call *a, size_t i, size_t element)
         return;
     double *s = a->state + element * FIELDS;
     const bool grows = p->outcome[i] == GROWS;
-    s[LO] = grows ? larger(s[LO], p->k[i]) : s[LO];
-    s[ROUNDS] += 1.0;
-    s[FLOOR] = s[FLOOR] == INFINITY ? p->floor[i] : s[FLOOR];
+    if (grows)
+        s[LO] = fresh ? p->k[i] : larger(s[LO], p->k[i]);
+    s[ROUNDS] = fresh ? 1.0 : s[ROUNDS] + 1.0;
+    s[FLOOR] = fresh || s[FLOOR] == INFINITY ? p->floor[i] : s[FLOOR];
     s[PREV_K] = p->k[i];
     s[PREV_C1] = p->now_1[i];
     s[PREV_C2] = p->now_2[i];
     s[PREV_VALUE] = s[LAST_VALUE] = p->now_value[i];
     s[PREV_ERROR] = p->now_error[i];
     s[PREV_FLAGS] = 0.0;
-    s[FIRST_K] = larger(s[FIRST_K], p->k[i]);
+    s[FIRST_K] = fresh ? p->k[i] : larger(s[FIRST_K], p->k[i]);
     s[ERROR] = p->error[i];
     s[VALUE] = p->value[i];
     s[K] = p->best_k[i];
@@ -1525,7 +1557,7 @@ INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *
             p.hi[i] = cap_of(a, a->side, first + i) + 1.0;
         }
     }
-    look(&p, a, FEW, true, true, false);
+    look(&p, a, FEW, true, true);
     double statuses[LANES];
     EACH statuses[i] = p.outcome[i] == ENDS ? CONVERGED : RUNNING;
     EACH all |= bits_of(p.outcome[i] - ENDS);
@@ -1555,7 +1587,7 @@ INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *
             continue;
         memcpy(a->state + e * FIELDS, untouched, sizeof untouched);
         a->state[e * FIELDS + HI] = p.hi[i];
-        keep(&p, a, i, e);
+        keep(&p, a, i, e, true);
     }
     return count;
 }
@@ -1565,7 +1597,6 @@ INLINE size_t look_again(const call *a, const size_t *at, size_t have, size_t *l
 {
     plain p;
     size_t count = 0;
-    bool any = false;
     for (size_t i = 0; i < LANES; i++) {
         const size_t element = at[i < have ? i : 0];
         const double *s = a->state + element * FIELDS;
@@ -1573,34 +1604,28 @@ INLINE size_t look_again(const call *a, const size_t *at, size_t have, size_t *l
             p.samples[q][i] = a->samples[q * a->count + element];
         p.scale[i] = a->scale[element];
         p.k[i] = a->k[element];
-        p.k_unit[i] = unit_of(a, element);
-        p.hi[i] = s[HI];
-        p.prev_k[i] = s[PREV_K];
-        p.prev_1[i] = s[PREV_C1];
-        p.prev_2[i] = s[PREV_C2];
-        p.prev_value[i] = s[PREV_VALUE];
-        p.prev_error[i] = s[PREV_ERROR];
-        p.error[i] = s[ERROR];
-        p.value[i] = s[VALUE];
-        p.best_k[i] = s[K];
+        if (base) { /* the round before is compared with */
+            p.k_unit[i] = unit_of(a, element);
+            p.hi[i] = s[HI];
+            p.prev_k[i] = s[PREV_K];
+            p.prev_1[i] = s[PREV_C1];
+            p.prev_2[i] = s[PREV_C2];
+            p.prev_value[i] = s[PREV_VALUE];
+            p.prev_error[i] = s[PREV_ERROR];
+        }
+        p.error[i] = a->error[element];
+        p.value[i] = a->value[element];
+        p.best_k[i] = a->log_h[element];
         const bool compares = (s[PREV_FLAGS] == 0.0) & (s[PREV_K] < INFINITY) & (s[ROUNDS] + 1.0 < ROUNDS_MAX);
         p.usual[i] = (s[SIGMA] == 0.0) & (s[ZEROS] == 0.0) & (base ? compares : true) ? 1.0 : 0.0;
         p.alone[i] = s[LO] == -INFINITY ? 1.0 : 0.0;
     }
-    plain heard = p;
-    look(&p, a, few, false, base, false);
-    for (size_t i = 0; i < have && !base; i++)
-        any |= p.sigma[i] > 0.0;
-    if (any) {
-        memcpy(heard.sigma, p.sigma, sizeof p.sigma);
-        look(&heard, a, few, false, false, true);
-    }
+    look(&p, a, few, false, base);
     for (size_t i = 0; i < have; i++) {
-        const plain *told = any && p.sigma[i] > 0.0 ? &heard : &p;
         left[count] = at[i];
-        count += told->outcome[i] == LEFT;
-        if (told->outcome[i] != LEFT)
-            keep(told, a, i, at[i]);
+        count += p.outcome[i] == LEFT;
+        if (p.outcome[i] != LEFT)
+            keep(&p, a, i, at[i], false);
     }
     return count;
 }
