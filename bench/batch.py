@@ -1,6 +1,6 @@
-"""What do a million derivatives cost? `python bench/batch.py [--points 1000000] [--span 10]`
+"""What do a million derivatives cost? `python bench/batch.py [--points 1000000] [--span 10] [--random]`
 
-The automatic derivative of log(1 + exp(x)) on evenly spaced points, f called from Python and recorded, beside the plain
+The automatic derivative of log(1 + exp(x)) on evenly spaced points, or uniformly distributed ones, f called from Python and recorded, beside the plain
 quotient, one round at a given step, the other backend (in a process of its own), and scipy.differentiate where it is
 installed.
 """
@@ -57,6 +57,7 @@ def this_backend(x: Any, truth: Any) -> dict[str, dict[str, Any]]:
 def in_backend(name: str, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """`this_backend` in a process where that backend runs."""
     command = [sys.executable, __file__, "--json", f"--points={options.points}", f"--span={options.span}"]
+    command += ["--random"] * options.random
     run = subprocess.run(command, env=os.environ | {"FASTDIFF_BACKEND": name}, stdout=subprocess.PIPE, check=True)
     found: dict[str, dict[str, Any]] = json.loads(run.stdout)
     return found
@@ -75,9 +76,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--points", type=int, default=10**6)
     parser.add_argument("--span", type=float, default=10.0, help="points lie from -SPAN to SPAN")
+    parser.add_argument("--random", action="store_true", help="points that need few steps and many lie side by side")
     parser.add_argument("--json", action="store_true", help="this backend only, for a program to read")
     options = parser.parse_args()
     x = np.linspace(-options.span, options.span, options.points)
+    if options.random:
+        x = np.random.default_rng(0).uniform(-options.span, options.span, options.points)
     truth = 1.0 / (1.0 + np.exp(-x))
     if options.json:
         print(json.dumps(this_backend(x, truth)))
