@@ -4,7 +4,8 @@
  * a table are those of src/fastdiff/steps.py. An element is one output of one lane. Elements are judged LANES at a time
  * by code without branches:
  *
- * - `look`, in registers, does most rounds of first derivatives;
+ * - `end_some` ends most first derivatives in their first round, where nothing but values are wanted;
+ * - `look`, in registers, does most of the others' rounds;
  * - `judge_block`, on arrays that stay in the first-level cache, settles plain elements in their first round: finite
  *   samples that differ, no noise, exponents of moderate size;
  * - `judge_compared` does later rounds, with noise and with the round before to compare with;
@@ -1639,9 +1640,12 @@ static size_t look_at_more(const call *a, const size_t *at, size_t have, size_t 
 
 /* Where nothing but the value is wanted, most elements need no error bar and no next step: it suffices to know that the
  * rules above end them. Of samples that fall as they should, this needs a few comparisons of logarithms, all of them with
- * a margin: where it is close the rules themselves decide. The logarithm of a number is its bits: they are `log2_of` but
- * for a constant, with room for small multiples. */
-#define ONE (INT64_C(1) << 49)
+ * a margin: where it is close the rules themselves decide. What is not compared follows from the rest, for the tables that
+ * pass `limits_of`: where the third stands and falls from the second, that one stands; a growth that `strength` alone hopes
+ * for takes more of it than what falls so fast can have.
+ *
+ * The logarithm of a number is its bits: they are `log2_of` but for a constant, with room for small multiples. */
+#define OCTAVE (INT64_C(1) << 49)
 #define OCTAVES(x) ((int64_t)((x) * 0x1p49))
 #define MARGIN 0x1p-20
 
@@ -1719,18 +1723,18 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
         int64_t decay = fourth ? larger_of(fall_3, fall_4) : fall_3;
         decay = fifth ? larger_of(decay, fall_5) : decay;
         const int64_t missed = decay + larger_of(larger_of(s[5], m.noise[5]), larger_of(s[4], m.noise[4]) + decay);
-        const int64_t settles = fourth ? missed : m.settled - ONE;
+        const int64_t settles = fourth ? missed : m.settled - OCTAVE;
 
-        /* how low those above would be that stands; where the fifth stands, and the rest holds, h need not grow */
+        /* how low those beyond the highest that stands may lie; where the fifth stands, and the rest holds, h need not grow */
         const int64_t reached_4 = smaller_of(s[4] + fall_4 + fall_4, s[4] + s[4] - s[2]);
         const int64_t reached_3 = smaller_of(s[3] + fall_3 + fall_3 + fall_3, 3 * m.noise[4] - s[3] - s[3]);
-        const int64_t reached = fourth ? reached_4 : reached_3, stays = fifth ? m.grows + ONE : reached;
+        const int64_t reached = fourth ? reached_4 : reached_3, stays = fifth ? m.grows + OCTAVE : reached;
 
         /* the fifth is no noise where it lies below the third, and no surprise where the lower ones predict it */
         const int64_t predicted = s[4] + s[4] + smaller_of(fall_3 + fall_3, s[3] - s[1]) + m.surprise;
-        const int64_t most = smaller_of(s[3] + m.even, s[5] + s[5] < predicted ? m.vague : m.vague - 3 * ONE);
+        const int64_t fifth_most = smaller_of(s[3] + m.even, s[5] + s[5] < predicted ? m.vague : m.vague - 3 * OCTAVE);
         const bool ends = usual & (sure > m.margin) & (settles < m.settled) & (stays > m.grows) & (decay < m.no_decay) &
-                          (s[1] > m.strong) & (s[3] - m.stands[3] > m.margin) & (s[5] < (fourth ? most : m.stands[5]));
+                          (s[1] > m.strong) & (s[3] - m.stands[3] > m.margin) & (s[5] < (fourth ? fifth_most : m.stands[5]));
         const double other = weighed(spare, d, FEW), total = fallback_missed * fabs(c[5]) <= roundoff ? other : c[1];
         value[i] = total * power(-k[i]);
         status[i] = ends ? CONVERGED : RUNNING;
@@ -1783,7 +1787,7 @@ static void control(const double *table, const double *samples, double eps, cons
     };
     const size_t all = which ? chosen * outputs : a.count;
     const bool plainly = can_be_plain(&a);
-    const limits l = limits_of(&a);
+    const limits l = whole || which ? (limits){.applies = false} : limits_of(&a);
     size_t rest[2 * LANES], open = 0;    /* elements that may go on */
     size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
     for (size_t first = 0; first < all; first += LANES) {
@@ -1797,7 +1801,7 @@ static void control(const double *table, const double *samples, double eps, cons
             at[count] = place(&a, first + i);
             count += running(&a, at[count]);
         }
-        if (row && l.applies && !whole) {
+        if (row && l.applies) {
             open += end_some(&a, &l, first, rest + open);
             if (open >= LANES) {
                 open -= LANES;

@@ -33,31 +33,31 @@ typedef struct {
  *
  * Arrays by lane: `samples` has rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride` numbers
  * apart; `k_unit` has `units` numbers and `caps` three rows of `cap_row`, each 1 if one number holds for all lanes. */
+enum { FD_STATE = 27 }; /* numbers in the state of an element: FIELDS in src/fastdiff/steps.py */
+
 typedef struct {
     double *scale, *k, *k_unit, *state, *caps, *samples, *results;
     size_t lanes, outputs, nodes, stride, units, cap_row;
 } fd_lanes;
 
 typedef struct {
-    /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x; `unit` is log2 of the step where the scale of x is one.
-     * Where it is 0 the first step is k_unit, of which there is one or one for each lane. No first step is less than the
-     * least. Returns whether all is as usual: scales are finite and not 0, and no first step is less than 2**close times
-     * the least one. */
+    /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x itself; `unit` is log2 of
+     * the step where it is one. Where it is 0 the first step is k_unit, of which there is one or one for each lane. No
+     * first step is less than the least. Returns whether all is as usual: scales are finite and not 0, and no first step is
+     * less than 2**close times the least one. */
     int (*start)(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
                  double *k_least, size_t lanes);
 
     /* h = 2**k, for whole k in [-1060, 1023]; they may be the same array. */
     void (*powers)(const double *k, double *h, size_t lanes);
 
-    /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state (27 fields for each element; see
-     * FIELDS in src/fastdiff/steps.py) of every running element of the `chosen` lanes at `which`, or with `which` NULL of
-     * all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its
+    /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state (FD_STATE numbers for each
+     * element) of every running element of the `chosen` lanes at `which`, or with `which` NULL of all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its
      * number, 0 for the first round at a step. With `fresh` (level 0 only) no round has judged these elements: all of them
      * run, and nothing of their state is read. Error bar, value, log2 of the step and status go into rows of `results`,
      * `stride` numbers apart; unless `whole`, only value and status of elements that have ended count. The state of those
-     * means nothing. By lane: `scale`, `k`, and, as in
-     * fd_lanes, `k_unit` and `caps`; all but `scale` are whole numbers or infinite, `k` finite. See `control` in
-     * src/fastdiff/kernels/_numpy.py. */
+     * means nothing. By lane: `scale`, of any sign, `k`, and, as in fd_lanes, `k_unit` and `caps`; all but `scale` are whole
+     * numbers or infinite, `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
                     int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
@@ -268,7 +268,7 @@ typedef struct {
     fd_input *picked;      /* room for as many */
     fd_space *spaces;      /* for `tile` lanes */
     const fd_level *level; /* of the side `side`, from the first */
-    size_t levels, tile;
+    size_t levels, tile, enough;
     const double *scale, *k_unit, *caps; /* scale by lane, of the others one number holds for all lanes */
     double unit, close, eps;
     int side, whole;
@@ -276,12 +276,11 @@ typedef struct {
     size_t stride;
 } fd_rounds;
 
-enum { FD_STATE = 27 }; /* numbers in the state of an element */
-
 /* Makes the rounds of lanes lo to hi, tile by tile, as far as they go on in company. The others are gathered in `late`, as
  * by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual, by `start` or because f(x)
- * is not finite, or for which `late` has no room. Returns where, and adds to *nfev the evaluations that were made. `work` has room
- * for tile * (8 + nodes of the last level + FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
+ * is not finite, or when `enough` lanes are late: for these and a tile `late` has room. Returns where, and adds to *nfev
+ * the evaluations in the tiles that it has done. `work` has room for tile * (8 + nodes of the last level + FD_STATE +
+ * elements of all inputs) numbers, `places` for 2 * tile. */
 size_t fd_make_rounds(const fd_kernels *kernels, const fd_rounds *rounds, size_t lo, size_t hi, double *work,
                       ptrdiff_t *places, const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev);
 

@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { RUNNING = 0, VALUE = 1, RESULTS = 4, KINDS = 16 };
+enum { RUNNING = 0, VALUE = 1, STATUS = 3, RESULTS = 4, KINDS = 16 };
 enum { COMPANY = 32 }; /* lanes of one kind that are worth a round; fewer go on with those of other tiles */
 
 /* A tile of lanes, and room for what they need. */
@@ -28,6 +28,7 @@ static tile make_room(const fd_rounds *r, double *work, ptrdiff_t *places)
     return t;
 }
 
+/* The chosen lanes, or with `which` NULL all of them, which are fresh. */
 static void judge(const fd_kernels *k, const fd_rounds *r, const tile *t, size_t level, const ptrdiff_t *which, size_t chosen)
 {
     const fd_lanes *a = &t->lanes;
@@ -59,10 +60,11 @@ static int begin(const fd_kernels *k, const fd_rounds *r, tile *t, size_t lo, si
         return 0;
     k->control->powers(t->lanes.k, t->h, n);
     k->program->begin(r->program, r->inputs, r->spaces, lo, n);
-    for (size_t i = 0; i < level->nodes; i++)
+    for (size_t i = 0; i < level->nodes; i++) {
         k->program->sample(r->program, r->spaces, 0, &steps, level->offsets[i], 0, n, t->lanes.samples + i * n);
-    if (!finite(t->lanes.samples, n))
-        return 0;
+        if (i == 0 && !finite(t->lanes.samples, n))
+            return 0;
+    }
     judge(k, r, t, 0, NULL, 0);
     return 1;
 }
@@ -109,7 +111,7 @@ static size_t go_on(const fd_kernels *k, const fd_rounds *r, tile *t, size_t lev
 static size_t finish(const fd_kernels *k, const fd_rounds *r, tile *t)
 {
     const size_t place = r->side > 0 ? 1 : r->side < 0 ? 2 : 0;
-    const double *status = t->lanes.results + (RESULTS - 1) * t->lanes.stride;
+    const double *status = t->lanes.results + STATUS * t->lanes.stride;
     size_t going = 0, nfev = 0, before;
     for (size_t i = 0; i < t->lanes.lanes; i++) {
         t->order[going] = (ptrdiff_t)i;
@@ -121,10 +123,10 @@ static size_t finish(const fd_kernels *k, const fd_rounds *r, tile *t)
                                        t->h, going, counts, 1);
         before = nfev;
         for (size_t kind = 0; kind < KINDS; kind++) {
-            const size_t begin = end;
+            const size_t from = end;
             end += counts[kind];
             if (kind / 4 == place && kind % 4 < r->levels && counts[kind] >= COMPANY)
-                nfev += go_on(k, r, t, kind % 4, t->order + begin, counts[kind], t->h + begin);
+                nfev += go_on(k, r, t, kind % 4, t->order + from, counts[kind], t->h + from);
         }
     } while (nfev > before);
     return nfev;
@@ -134,7 +136,7 @@ size_t fd_make_rounds(const fd_kernels *k, const fd_rounds *r, size_t lo, size_t
                       const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev)
 {
     tile t = make_room(r, work, places);
-    while (lo < hi && late->lanes - *count >= r->tile) {
+    while (lo < hi && *count < r->enough) {
         const size_t n = hi - lo < r->tile ? hi - lo : r->tile;
         if (!begin(k, r, &t, lo, n))
             break;

@@ -205,6 +205,7 @@ def spectra(rng, lanes, offsets, k):
     return samples[:, :, None]
 
 
+@pytest.mark.skipif(backend is _numpy, reason="NumPy's makes no difference")
 @given(seed=seeds, side=st.sampled_from([0, steps.CLOSE]), eps=st.sampled_from([2.0**-52, 2.0**-52, 2.0**-23]))
 @settings(max_examples=60, deadline=None)
 def test_values_alone_are_those_of_whole_judgements(seed, side, eps):
@@ -226,5 +227,5 @@ def test_values_alone_are_those_of_whole_judgements(seed, side, eps):
     running = every[3, :, 0] == steps.RUNNING
     assert same(every[[1, 3]], alone[[1, 3]])
     assert same(known[running], known_alone[running])
-    if backend is not _numpy and eps == 2.0**-52:  # or this would compare little
+    if eps == 2.0**-52:  # or this would compare little
         assert ((alone[0] == 7.0) & (every[3] == steps.CONVERGED)).mean() > 0.2

@@ -231,6 +231,24 @@ def test_what_is_judged_beside_is_the_same(f):
     np.testing.assert_array_equal(value, alone.value)
 
 
+@pytest.mark.parametrize("f", [np.exp, rough, lambda x: np.log(1 + np.exp(x)), lambda x: np.sqrt(x)])
+@pytest.mark.parametrize("full", [True, False])
+def test_recorded_rounds_are_those_of_the_engine(f, full):
+    """In one thread or several, and in calls of any size; unusual elements among the others, too."""
+    x = LARGE.copy()
+    x[[5, 30_000, 30_001, 60_000, 99_999]] = 0.0, np.nan, 1e-310, -np.inf, -0.0
+    want = derivative(f, x, engine="python", threads=1, full_output=True)
+    for threads in (1, 3):
+        got = derivative(f, x, engine="traced", threads=threads, full_output=full)
+        if full:
+            for name in ("value", "error", "h", "converged"):
+                np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
+        else:
+            np.testing.assert_array_equal(got, want.value)
+    part = slice(29_000, 33_000)
+    np.testing.assert_array_equal(derivative(f, x[part], engine="traced"), want.value[part])
+
+
 def test_f_is_called_by_the_caller_alone():
     callers = set()
 

@@ -22,6 +22,7 @@ from .steps import Scheme
 
 TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
 LATE = 6000  # elements that make it worth while to go on with those that need more rounds than most
+UNUSUAL = 2000  # lanes that the engine takes where a function that makes its own rounds has come to an unusual one
 # Rounds that ask for judgements, with the arguments of the kernel `control`, and go on when they are made.
 Judgement = tuple[Any, ...]
 Judgements = Generator[Judgement, None, None]
@@ -80,7 +81,7 @@ def _span(
     late: _Batch | None = None
     enough = max(LATE // outputs, 1)
     most = min(enough + size, left)
-    simple = outputs == 1 and lanes.room is None and not isinstance(lanes.unit, np.ndarray)
+    replayed = function.makes_rounds and lanes.room is None and not isinstance(lanes.unit, np.ndarray)
 
     def gathering() -> _Batch:
         nonlocal late
@@ -89,7 +90,7 @@ def _span(
         return late
 
     def gathered() -> Judgements:
-        """The lanes that go on, when they are many or all have begun."""
+        """Later rounds of the lanes that are late, when these are many or all have begun."""
         nonlocal late
         if late is None or (late.count < enough and left):
             return
@@ -118,13 +119,14 @@ def _span(
         nonlocal left
         at = span.start
         while at < span.stop:
-            if simple:
-                begun = _rounds(function, lanes, slice(at, span.stop), scheme, found, gathering())
-                at, left = at + begun, left - begun
-                yield gathered()
-                if begun:
+            if replayed:
+                reached = _rounds(function, lanes, slice(at, span.stop), scheme, found, gathering(), enough)
+                left -= reached - at
+                at = reached
+                if late is not None and (late.count >= enough or not left):
+                    yield gathered()
                     continue
-            which = slice(at, min(at + size, span.stop))
+            which = slice(at, min(at + (UNUSUAL if replayed else size), span.stop))
             at = which.stop
             yield tile(which, rooms.pop())
 
@@ -132,15 +134,16 @@ def _span(
 
 
 def _rounds(
-    function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], late: "_Batch"
+    function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], late: "_Batch", enough: int
 ) -> int:
-    """Rounds of usual lanes, by functions that make them faster than the engine: of how many."""
+    """All rounds of usual lanes, by functions that make them faster than the engine, up to an unusual one, or until enough
+    are late: where that is."""
     levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
     reached, late.count = function.rounds(
         span, levels, lanes.scale, late.unit, scheme.unit, scheme.close, late.caps, scheme.first_side, late.whole,
-        found, late.arrays, late.which, late.count,
+        found, late.arrays, late.which, late.count, enough,
     )  # fmt: skip
-    return reached - int(span.start)
+    return reached
 
 
 def _put(row: NDArray[float64], at: NDArray[intp] | slice, values: NDArray[float64]) -> None:

@@ -65,10 +65,11 @@ class Function(ABC):
         """So many of this function for as many threads, or None where f is called from Python."""
         return None
 
-    def rounds(self, span: slice, levels: Sequence[Any], *rest: Any) -> tuple[int, int]:
-        """The kernel `rounds` on lanes of the span, by kinds of function that run without Python: up to where it has come,
-        and the last argument, a count, as it is then."""
-        return span.start, rest[-1]
+    makes_rounds = False  # whether it has `rounds`
+
+    def rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
+        """The kernel `rounds` on lanes of the span: up to where it has come, and how many lanes are late."""
+        raise NotImplementedError
 
     @property
     def along_axes(self) -> bool:

@@ -63,7 +63,7 @@ class Replayed(Function):
         return found
 
     def parts(self, count: int) -> list[Function] | None:
-        if self._simple:
+        if self.makes_rounds:
             list(self._tapes(None, values=False))  # once for all
         parts: list[Function] = [copy(self) for _ in range(count)]
         for part in parts:
@@ -71,17 +71,16 @@ class Replayed(Function):
         return parts
 
     @property
-    def _simple(self) -> bool:
-        """Whether a lane is one number that moves by its parameter, and has one output."""
-        return self.count == 1 and self.program.outputs.size == 1 and self.lengths is None
+    def makes_rounds(self) -> bool:  # type: ignore[override]
+        """Of lanes that are one number which moves by its parameter, and have one output."""
+        return self.count == 1 and self.outputs == 1 and self.lengths is None and backend.NAME == "compiled"
 
-    def rounds(self, span: slice, levels: Sequence[Any], *rest: Any) -> tuple[int, int]:
-        if not self._simple:
-            return super().rounds(span, levels, *rest)
+    def rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
         ((_, tape),) = self._tapes(None, values=False)
-        reached, count, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, levels, self.eps, *rest)
+        levels, *rest = arguments
+        reached, late, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, levels, self.eps, *rest)
         self.nfev += nfev
-        return reached, count
+        return reached, late
 
     def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:
         if self.count > 1 or out.shape[2] > 1:

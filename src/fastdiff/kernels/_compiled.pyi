@@ -138,6 +138,7 @@ def rounds(
     late: tuple[NDArray[float64], ...],
     which: NDArray[intp],
     count: int,
+    enough: int,
 ) -> tuple[int, int, int]: ...
 def difference(
     tape: Any,

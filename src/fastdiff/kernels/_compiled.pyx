@@ -158,7 +158,7 @@ cdef extern from "fastdiff.h" nogil:
         fd_input *picked
         fd_space *spaces
         const fd_level *level
-        size_t levels, tile
+        size_t levels, tile, enough
         const double *scale
         const double *k_unit
         const double *caps
@@ -855,11 +855,11 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
            cnp.ndarray k_unit not None, double unit, double close, cnp.ndarray caps not None, int side, bint whole,
-           cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count):
+           cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count, size_t enough):
     """Rounds of lanes lo to hi of one variant with one output, which have no bounds, as far as they go on in company:
     csrc/rounds.c. `levels`: table and offsets of each.
 
-    Returns where it ended, before an unusual lane or because `late` is full; how many lanes lie in `late`; evaluations."""
+    Returns where it ended, before an unusual lane or because `enough` are late; how many lanes lie in `late`; evaluations."""
     cdef size_t tile = min(hi - lo, <size_t> tape.tile), i, elements = 0, nfev = 0
     cdef _Replay replay = _Replay(tape, inputs, None, None, tile)
     cdef fd_level level[MOST_LEVELS]
@@ -869,7 +869,7 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
     cdef fexcept_t flags
     replay.program.output = NULL  # samples at x are as good
     r.program, r.inputs, r.spaces = &replay.program, replay.inputs, replay.spaces
-    r.level, r.levels, r.tile = level, len(levels), tile
+    r.level, r.levels, r.tile, r.enough = level, len(levels), tile, enough
     for i in range(r.levels):
         table, offsets = levels[i]
         level[i].table, level[i].offsets = <const double *> cnp.PyArray_DATA(table), <const double *> cnp.PyArray_DATA(offsets)

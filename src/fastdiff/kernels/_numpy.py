@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from ._numpy_program import bind_loops as bind_loops
 from ._numpy_program import difference as difference
 from ._numpy_program import evaluate as evaluate
-from ._numpy_program import rounds as rounds
 from ._numpy_program import samples as samples
 from ._types import Real, Rule, Terms
 

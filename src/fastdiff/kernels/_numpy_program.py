@@ -1,6 +1,5 @@
 """csrc/program.c in NumPy: recorded programs, with NumPy's own calls in place of their inner loops."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -163,29 +162,6 @@ def samples(
         replay = _Replay(tape, inputs, lo, hi)
         for t, samples in zip(offsets.tolist(), out, strict=True):
             replay.outputs(replay.variant(variant, h[variant, lo:hi], direction, t, lo), samples)
-
-
-def rounds(
-    tape: Any,
-    inputs: list[NDArray[float64]],
-    lo: int,
-    hi: int,
-    levels: Sequence[tuple[NDArray[float64], NDArray[float64]]],
-    eps: float,
-    scale: NDArray[float64],
-    k_unit: NDArray[float64],
-    unit: float,
-    close: float,
-    caps: NDArray[float64],
-    side: int,
-    whole: bool,
-    found: NDArray[float64],
-    late: tuple[NDArray[float64], ...],
-    which: NDArray[np.intp],
-    count: int,
-) -> tuple[int, int, int]:
-    """Of no lane: here the engine's own way is as fast."""
-    return lo, count, 0
 
 
 def difference(
