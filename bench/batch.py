@@ -1,8 +1,8 @@
 """What do a million derivatives cost? `python bench/batch.py [--points 1000000] [--span 10] [--random]`
 
-The automatic derivative of log(1 + exp(x)) on evenly spaced points, or uniformly distributed ones, f called from Python and recorded, beside the plain
-quotient, one round at a given step, the other backend (in a process of its own), and scipy.differentiate where it is
-installed.
+The automatic derivative of log(1 + exp(x)) on evenly spaced points, or uniformly distributed ones, f called from Python
+and recorded, beside the plain quotient, one round at a given step, the other backend (in a process of its own), and
+scipy.differentiate where it is installed.
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ typedef struct {
                     int order, double *out, size_t n);
 } fd_stencil_kernels;
 
+enum { FD_STATE = 27 }; /* numbers in the state of an element: FIELDS in src/fastdiff/steps.py */
+
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
  * largest steps of each lane: central, forward, backward; `side` is 0, +1 or -1 and says which of them counts.
  *
  * Arrays by lane: `samples` has rows of `lanes` lanes, so many `nodes`, `results` four rows that lie `stride` numbers
  * apart; `k_unit` has `units` numbers and `caps` three rows of `cap_row`, each 1 if one number holds for all lanes. */
-enum { FD_STATE = 27 }; /* numbers in the state of an element: FIELDS in src/fastdiff/steps.py */
-
 typedef struct {
     double *scale, *k, *k_unit, *state, *caps, *samples, *results;
     size_t lanes, outputs, nodes, stride, units, cap_row;
@@ -52,9 +52,10 @@ typedef struct {
     void (*powers)(const double *k, double *h, size_t lanes);
 
     /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state (FD_STATE numbers for each
-     * element) of every running element of the `chosen` lanes at `which`, or with `which` NULL of all lanes. `table` is a level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its
-     * number, 0 for the first round at a step. With `fresh` (level 0 only) no round has judged these elements: all of them
-     * run, and nothing of their state is read. Error bar, value, log2 of the step and status go into rows of `results`,
+     * element) of every running element of the `chosen` lanes at `which`, or with `which` NULL of all lanes. `table` is a
+     * level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its number, 0 for the first round
+     * at a step. With `fresh` (level 0 only) no round has judged these elements: all of them run, and nothing of their
+     * state is read. Error bar, value, log2 of the step and status go into rows of `results`,
      * `stride` numbers apart; unless `whole`, only value and status of elements that have ended count. The state of those
      * means nothing. By lane: `scale`, of any sign, `k`, and, as in fd_lanes, `k_unit` and `caps`; all but `scale` are whole
      * numbers or infinite, `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */

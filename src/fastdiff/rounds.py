@@ -89,10 +89,14 @@ def _span(
             late = spare.pop() if spare else _Batch.late(most, outputs, lanes, scheme, whole)
         return late
 
+    def ready() -> bool:
+        """Whether many lanes are late, or all have begun."""
+        return late is not None and (late.count >= enough or not left)
+
     def gathered() -> Judgements:
-        """Later rounds of the lanes that are late, when these are many or all have begun."""
+        """Later rounds of the lanes that are late, when it is time."""
         nonlocal late
-        if late is None or (late.count < enough and left):
+        if late is None or not ready():
             return
         own, late = late, None
         yield from _later_rounds(function, own, scheme)
@@ -123,7 +127,7 @@ def _span(
                 reached = _rounds(function, lanes, slice(at, span.stop), scheme, found, gathering(), enough)
                 left -= reached - at
                 at = reached
-                if late is not None and (late.count >= enough or not left):
+                if ready():
                     yield gathered()
                     continue
             which = slice(at, min(at + (UNUSUAL if replayed else size), span.stop))
@@ -140,7 +144,7 @@ def _rounds(
     are late: where that is."""
     levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
     reached, late.count = function.rounds(
-        span, levels, lanes.scale, late.unit, scheme.unit, scheme.close, late.caps, scheme.first_side, late.whole,
+        span, levels, function.eps, lanes.scale, late.unit, scheme.unit, scheme.close, late.caps, scheme.first_side, late.whole,
         found, late.arrays, late.which, late.count, enough,
     )  # fmt: skip
     return reached

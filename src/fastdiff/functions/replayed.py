@@ -77,8 +77,7 @@ class Replayed(Function):
 
     def rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
         ((_, tape),) = self._tapes(None, values=False)
-        levels, *rest = arguments
-        reached, late, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, levels, self.eps, *rest)
+        reached, late, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, *arguments)
         self.nfev += nfev
         return reached, late
 
