@@ -9,6 +9,7 @@ import pytest
 
 import fastdiff
 from fastdiff import threads
+from fastdiff.functions import compiling
 from fastdiff.functions.recording import record
 from fastdiff.kernels import _numpy_program, backend
 
@@ -94,6 +95,44 @@ def test_only_what_changes_is_computed_again():
     tape = program.tape([program.arguments[500:501]], values=False)
     assert tape.variant[0, 1] < 15
     assert tape.code.size - tape.variant[0, 0] < 200
+
+
+def test_recordings_that_differ_in_numbers_alone_are_compiled_once():
+    """A function is recorded at every call; compiling takes longer than that."""
+
+    def tape(f, *shapes, values=True):
+        program = record(f, shapes)
+        return program.tape([program.arguments[:1]], values=values)
+
+    def line(a, b):
+        return tape(lambda x: np.sin(x) * a - b, ())
+
+    first, second = line(2.0, 3.0), line(5.0, 7.0)
+    assert first.code is second.code
+    assert (first.scalars.tolist(), second.scalars.tolist()) == ([2.0, 3.0], [5.0, 7.0])
+    others = [
+        line(3.0, 3.0),  # one number in two places
+        tape(lambda x: np.cos(x) * 2.0 - 3.0, ()),
+        tape(lambda x: 3.0 - np.sin(x) * 2.0, ()),
+        tape(lambda x: np.sin(x) * 2.0 - 3.0, (), values=False),
+        tape(lambda x: np.where(np.sin(x) > 2.0, x, 3.0), ()),
+        tape(lambda x: np.sin(x) * 2.0 - 3.0, (2,)),
+        tape(lambda x, y: np.sin(x) * 2.0 - y, (), ()),
+        tape(lambda x, y: np.sin(y) * 2.0 - x, (), ()),
+    ]
+    assert all(other.code is not first.code for other in others)
+
+
+def test_what_is_kept_of_programs_is_little():
+    """Tapes outlive the programs that they were compiled for, so they hold no arrays of the user's, and are few."""
+    for k in range(2 * compiling.SHARED):
+        record(lambda x, k=k: sum([x] * (k + 2)), [()]).tape()
+    assert 0 < len(compiling._shared) <= compiling.SHARED
+    held = list(compiling._shared.values())
+    assert all(tape.scalars.size == tape.matrices.size == 0 for tape in held)
+    record(lambda x: MATRIX @ x, [(5,)]).tape()
+    record(lambda x: np.sin(x).sum(), [(100_000,)]).tape()
+    assert [tape for tape in compiling._shared.values() if not any(tape is other for other in held)] == []
 
 
 def test_pattern():

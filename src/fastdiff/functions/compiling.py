@@ -7,8 +7,8 @@ of rows that change, summed over the variants.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,8 @@ LOOP, ADD, MATRIX, CALL = range(4)  # and its instructions
 
 L1_BYTES, L2_BYTES = 32 << 10, 1 << 20  # what a tile may take of a first and of a second cache
 LEAST_LANES, MOST_LANES = 256, 2048  # a tile with fewer lanes goes to the second cache; one with more gains nothing
+
+SHARED, SHARED_WORDS = 64, 1 << 14  # tapes that are kept for programs to come, and how long one may be
 
 
 @dataclass(frozen=True)
@@ -165,9 +167,38 @@ def dependence(program: Program, variants: Sequence[Rows]) -> Dependence:
     return Dependence(start, count, pool[:used])
 
 
+_shared: dict[Hashable, Tape] = {}
+
+
 def compiled(program: Program, variants: Sequence[Rows], values: bool) -> Tape:
-    """The tape of a program with these variants; see `Program.tape`."""
-    return _Compiler(program, variants, values).tape()
+    """The tape of a program with these variants; see `Program.tape`.
+
+    Programs that differ in their constants alone share one, so that a function that is recorded at every call is compiled
+    at the first.
+    """
+    layout = _layout(program)
+    key = None if layout is None else (layout, values, *(rows.tobytes() for rows in variants))
+    found = None if key is None else _shared.get(key)
+    if found is not None:
+        return replace(found, scalars=program.constants)
+    tape = _Compiler(program, variants, values).tape()
+    if key is not None and tape.code.size + tape.words.size <= SHARED_WORDS:
+        if len(_shared) >= SHARED:
+            _shared.clear()
+        _shared[key] = replace(tape, scalars=np.empty(0))
+    return tape
+
+
+def _layout(program: Program) -> Hashable | None:
+    """All that a tape depends on but the variants and the constants; None where data of the user's are a part of it."""
+    if any(step.whole or not isinstance(step.loop, (tuple, str)) for step in program.steps):
+        return None
+    steps = tuple(
+        (s.name, s.loop, s.single, s.levels, *(rows.tobytes() for rows in (*s.operands, *s.out)), len(s.out))
+        for s in program.steps
+    )
+    inputs = tuple(i.rows.tobytes() for i in program.inputs)
+    return steps, inputs, program.outputs.tobytes(), program.bool_rows.tobytes()
 
 
 @dataclass(frozen=True)
