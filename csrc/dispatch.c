@@ -16,10 +16,11 @@ const fd_build_info fd_build = {
     extern const fd_stencil_kernels fd_stencil_##suffix; \
     extern const fd_control_kernels fd_control_##suffix; \
     extern const fd_program_kernels fd_program_##suffix; \
+    extern const fd_rounds_kernels fd_rounds_##suffix;   \
     extern const fd_grid_kernels fd_grid_##suffix
 #define FD_TABLE(suffix)                                                                                             \
-    {.level = #suffix, .stencil = &fd_stencil_##suffix, .control = &fd_control_##suffix, .program = &fd_program_##suffix, \
-     .grid = &fd_grid_##suffix}
+    {.level = #suffix, .stencil = &fd_stencil_##suffix, .control = &fd_control_##suffix,                             \
+     .program = &fd_program_##suffix, .rounds = &fd_rounds_##suffix, .grid = &fd_grid_##suffix}
 
 FD_DECLARE(baseline);
 static const fd_kernels baseline = FD_TABLE(baseline);

@@ -247,16 +247,7 @@ typedef struct {
                     double *out, size_t out_step);
 } fd_grid_kernels;
 
-/* All kernels of one level. */
-typedef struct {
-    const char *level; /* "baseline", "v3" or "v4" */
-    const fd_stencil_kernels *stencil;
-    const fd_control_kernels *control;
-    const fd_program_kernels *program;
-    const fd_grid_kernels *grid;
-} fd_kernels;
-
-/* csrc/rounds.c: the rounds of a recorded program, all in one */
+/* --- csrc/rounds.c: the rounds of a recorded program, all in one --- */
 
 typedef struct {
     const double *table, *offsets; /* packed by steps.pack; of all `nodes`, the first 0 */
@@ -277,13 +268,25 @@ typedef struct {
     size_t stride;
 } fd_rounds;
 
-/* Makes the rounds of lanes lo to hi, tile by tile, as far as they go on in company. The others are gathered in `late`, as
- * by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual, by `start` or because f(x)
- * is not finite, or when `enough` lanes are late: for these and a tile `late` has room. Returns where, and adds to *nfev
- * the evaluations in the tiles that it has done. `work` has room for tile * (8 + nodes of the last level + FD_STATE +
- * elements of all inputs) numbers, `places` for 2 * tile. */
-size_t fd_make_rounds(const fd_kernels *kernels, const fd_rounds *rounds, size_t lo, size_t hi, double *work,
-                      ptrdiff_t *places, const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev);
+typedef struct {
+    /* Makes the rounds of lanes lo to hi, tile by tile, as far as they go on in company. The others are gathered in `late`,
+     * as by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual, by `start` or because
+     * f(x) is not finite, or when `enough` lanes are late: for these and a tile `late` has room. Returns where, and adds to
+     * *nfev the evaluations in the tiles that it has done. `work` has room for tile * (8 + nodes of the last level +
+     * FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
+    size_t (*make)(const fd_rounds *rounds, size_t lo, size_t hi, double *work, ptrdiff_t *places, const fd_lanes *late,
+                   ptrdiff_t *which, size_t *count, size_t *nfev);
+} fd_rounds_kernels;
+
+/* All kernels of one level. */
+typedef struct {
+    const char *level; /* "baseline", "v3" or "v4" */
+    const fd_stencil_kernels *stencil;
+    const fd_control_kernels *control;
+    const fd_program_kernels *program;
+    const fd_rounds_kernels *rounds;
+    const fd_grid_kernels *grid;
+} fd_kernels;
 
 /* The fastest table that this processor runs and that lies no higher than `cap` ("baseline", "v3", "v4").
  * NULL if `cap` names no level. So fd_select(name)->level is `name` exactly if that level is available here. */

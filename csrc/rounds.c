@@ -4,6 +4,11 @@
 #include <stdint.h>
 #include <string.h>
 
+extern const fd_control_kernels FD_NAME(fd_control);
+extern const fd_program_kernels FD_NAME(fd_program);
+#define CONTROL FD_NAME(fd_control)
+#define PROGRAM FD_NAME(fd_program)
+
 enum { RUNNING = 0, VALUE = 1, STATUS = 3, RESULTS = 4, KINDS = 16 };
 enum { COMPANY = 32 }; /* lanes of one kind that are worth a round; fewer go on with those of other tiles */
 
@@ -29,11 +34,11 @@ static tile make_room(const fd_rounds *r, double *work, ptrdiff_t *places)
 }
 
 /* The chosen lanes, or with `which` NULL all of them, which are fresh. */
-static void judge(const fd_kernels *k, const fd_rounds *r, const tile *t, size_t level, const ptrdiff_t *which, size_t chosen)
+static void judge(const fd_rounds *r, const tile *t, size_t level, const ptrdiff_t *which, size_t chosen)
 {
     const fd_lanes *a = &t->lanes;
-    k->control->control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, 1, r->side,
-                        (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
+    CONTROL.control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, 1, r->side,
+                    (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
 }
 
 static int finite(const double *a, size_t n)
@@ -49,23 +54,23 @@ static int finite(const double *a, size_t n)
 }
 
 /* The first round of n lanes, or 0 if one of them is unusual: where no first step suits, or f(x) is not finite. */
-static int begin(const fd_kernels *k, const fd_rounds *r, tile *t, size_t lo, size_t n)
+static int begin(const fd_rounds *r, tile *t, size_t lo, size_t n)
 {
     const fd_level *level = r->level;
     const fd_steps steps = {.h = (const char *)t->h, .h_lane = sizeof(double)};
     t->first = lo;
     t->lanes.scale = (double *)r->scale + lo;
     t->lanes.lanes = t->lanes.stride = n;
-    if (!k->control->start(t->lanes.scale, r->k_unit, 1, r->unit, r->close, t->lanes.k, t->least, n))
+    if (!CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->close, t->lanes.k, t->least, n))
         return 0;
-    k->control->powers(t->lanes.k, t->h, n);
-    k->program->begin(r->program, r->inputs, r->spaces, lo, n);
+    CONTROL.powers(t->lanes.k, t->h, n);
+    PROGRAM.begin(r->program, r->inputs, r->spaces, lo, n);
     for (size_t i = 0; i < level->nodes; i++) {
-        k->program->sample(r->program, r->spaces, 0, &steps, level->offsets[i], 0, n, t->lanes.samples + i * n);
+        PROGRAM.sample(r->program, r->spaces, 0, &steps, level->offsets[i], 0, n, t->lanes.samples + i * n);
         if (i == 0 && !finite(t->lanes.samples, n))
             return 0;
     }
-    judge(k, r, t, 0, NULL, 0);
+    judge(r, t, 0, NULL, 0);
     return 1;
 }
 
@@ -77,8 +82,7 @@ static void pick(const char *data, intptr_t stride, const ptrdiff_t *which, size
 }
 
 /* Another round of some lanes, which want the nodes of this level at steps h. */
-static size_t go_on(const fd_kernels *k, const fd_rounds *r, tile *t, size_t level, const ptrdiff_t *which, size_t chosen,
-                    const double *h)
+static size_t go_on(const fd_rounds *r, tile *t, size_t level, const ptrdiff_t *which, size_t chosen, const double *h)
 {
     const fd_steps steps = {.h = (const char *)h, .h_lane = sizeof(double)};
     const size_t known = level ? r->level[level - 1].nodes : 1, nodes = r->level[level].nodes;
@@ -96,57 +100,78 @@ static size_t go_on(const fd_kernels *k, const fd_rounds *r, tile *t, size_t lev
         for (int64_t e = 0; e < from->elements; e++, data += from->element, room += chosen)
             pick(data, from->lane, which, chosen, room);
     }
-    k->program->begin(r->program, r->picked, r->spaces, 0, chosen);
+    PROGRAM.begin(r->program, r->picked, r->spaces, 0, chosen);
     for (size_t i = known; i < nodes; i++) {
         double *samples = t->lanes.samples + i * t->lanes.lanes;
-        k->program->sample(r->program, r->spaces, 0, &steps, r->level[level].offsets[i], 0, chosen, t->sampled);
+        PROGRAM.sample(r->program, r->spaces, 0, &steps, r->level[level].offsets[i], 0, chosen, t->sampled);
         for (size_t j = 0; j < chosen; j++)
             samples[which[j]] = t->sampled[j];
     }
-    judge(k, r, t, level, which, chosen);
+    judge(r, t, level, which, chosen);
     return (nodes - known) * chosen;
 }
 
-/* Rounds of the lanes that go on with enough others of their kind. */
-static size_t finish(const fd_kernels *k, const fd_rounds *r, tile *t)
+/* The lanes that go on, in order. */
+static size_t going_on(const double *status, size_t n, ptrdiff_t *order)
+{
+    enum { MANY = 16 };
+    size_t going = 0;
+    for (size_t first = 0; first < n; first += MANY) {
+        const size_t end = first + MANY < n ? first + MANY : n;
+        int any = end - first < MANY;
+        if (!any)
+            for (size_t i = 0; i < MANY; i++)
+                any |= status[first + i] == RUNNING;
+        for (size_t i = first; any && i < end; i++) {
+            order[going] = (ptrdiff_t)i;
+            going += status[i] == RUNNING;
+        }
+    }
+    return going;
+}
+
+/* Rounds of the lanes that go on with enough others of their kind. Returns how many are left. */
+static size_t finish(const fd_rounds *r, tile *t, size_t *nfev)
 {
     const size_t place = r->side > 0 ? 1 : r->side < 0 ? 2 : 0;
     const double *status = t->lanes.results + STATUS * t->lanes.stride;
-    size_t going = 0, nfev = 0, before;
-    for (size_t i = 0; i < t->lanes.lanes; i++) {
-        t->order[going] = (ptrdiff_t)i;
-        going += status[i] == RUNNING;
-    }
-    do {
+    size_t going = going_on(status, t->lanes.lanes, t->order), made = going;
+    while (made) {
         size_t counts[KINDS], end = 0;
-        going = k->control->next_round(t->lanes.state, status, t->lanes.scale, r->close, t->lanes.k, t->order, t->space,
-                                       t->h, going, counts, 1);
-        before = nfev;
+        going = CONTROL.next_round(t->lanes.state, status, t->lanes.scale, r->close, t->lanes.k, t->order, t->space,
+                                   t->h, going, counts, 1);
+        made = 0;
         for (size_t kind = 0; kind < KINDS; kind++) {
             const size_t from = end;
             end += counts[kind];
             if (kind / 4 == place && kind % 4 < r->levels && counts[kind] >= COMPANY)
-                nfev += go_on(k, r, t, kind % 4, t->order + from, counts[kind], t->h + from);
+                made += go_on(r, t, kind % 4, t->order + from, counts[kind], t->h + from);
         }
-    } while (nfev > before);
-    return nfev;
+        *nfev += made;
+    }
+    return going;
 }
 
-size_t fd_make_rounds(const fd_kernels *k, const fd_rounds *r, size_t lo, size_t hi, double *work, ptrdiff_t *places,
-                      const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev)
+static size_t make(const fd_rounds *r, size_t lo, size_t hi, double *work, ptrdiff_t *places, const fd_lanes *late,
+                   ptrdiff_t *which, size_t *count, size_t *nfev)
 {
     tile t = make_room(r, work, places);
     while (lo < hi && *count < r->enough) {
         const size_t n = hi - lo < r->tile ? hi - lo : r->tile;
-        if (!begin(k, r, &t, lo, n))
+        if (!begin(r, &t, lo, n))
             break;
         *nfev += n * r->level->nodes;
-        *nfev += finish(k, r, &t);
+        const size_t left = finish(r, &t, nfev);
         for (size_t row = 0; row < RESULTS; row++)
             if (r->whole || row == VALUE)
                 memcpy(r->found + (r->whole ? row : 0) * r->stride + lo, t.lanes.results + row * n, n * sizeof(double));
-        *count = k->control->gather(&t.lanes, late, lo, which, *count);
+        if (left)
+            *count = CONTROL.gather(&t.lanes, late, lo, which, *count);
         lo += n;
     }
     return lo;
 }
+
+const fd_rounds_kernels FD_NAME(fd_rounds) = {
+    .make = make,
+};

@@ -415,7 +415,7 @@ static void *run_search(void *data)
                               .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps, .unit = unit,
                               .close = -1e300, .eps = 0x1p-52, .whole = 1, .found = s->found, .stride = s->lanes};
     s->late = s->nfev = 0;
-    s->reached = fd_make_rounds(s->k, &rounds, s->lo, s->hi, work, places, &late, which, &s->late, &s->nfev);
+    s->reached = s->k->rounds->make(&rounds, s->lo, s->hi, work, places, &late, which, &s->late, &s->nfev);
     for (size_t i = 0; i < s->late; i++)
         s->found[(size_t)which[i] + STATUS * s->lanes] = 0;
     free(room), free(work), free(places), free(which), free(late.scale), free(late.k), free(late.state), free(late.samples),

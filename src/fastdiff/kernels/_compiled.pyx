@@ -137,12 +137,6 @@ cdef extern from "fastdiff.h" nogil:
                           size_t part, size_t parts) noexcept nogil
         void (*weights)(const double *nodes, size_t step, size_t points, size_t at, size_t n, double scale,
                         size_t count, double *out, size_t out_step) noexcept nogil
-    ctypedef struct fd_kernels:
-        const char *level
-        const fd_stencil_kernels *stencil
-        const fd_control_kernels *control
-        const fd_program_kernels *program
-        const fd_grid_kernels *grid
     ctypedef struct fd_build_info:
         const char *compiler
         const char *target
@@ -167,9 +161,16 @@ cdef extern from "fastdiff.h" nogil:
         double *found
         size_t stride
     enum: FD_STATE
-    size_t fd_make_rounds(const fd_kernels *kernels, const fd_rounds *rounds, size_t lo, size_t hi, double *work,
-                          ptrdiff_t *places, const fd_lanes *late, ptrdiff_t *which, size_t *count,
-                          size_t *nfev) noexcept nogil
+    ctypedef struct fd_rounds_kernels:
+        size_t (*make)(const fd_rounds *rounds, size_t lo, size_t hi, double *work, ptrdiff_t *places,
+                       const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev) noexcept nogil
+    ctypedef struct fd_kernels:
+        const char *level
+        const fd_stencil_kernels *stencil
+        const fd_control_kernels *control
+        const fd_program_kernels *program
+        const fd_rounds_kernels *rounds
+        const fd_grid_kernels *grid
     const fd_kernels *fd_select(const char *cap)
     const fd_build_info fd_build
 
@@ -887,8 +888,8 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
     r.picked = <fd_input *> cnp.PyArray_DATA(picked)
     with nogil:
         fegetexceptflag(&flags, FE_ALL_EXCEPT)
-        lo = fd_make_rounds(K, &r, lo, hi, <double *> cnp.PyArray_DATA(work), <ptrdiff_t *> cnp.PyArray_DATA(places), &to,
-                            <ptrdiff_t *> cnp.PyArray_DATA(which), &count, &nfev)
+        lo = K.rounds.make(&r, lo, hi, <double *> cnp.PyArray_DATA(work), <ptrdiff_t *> cnp.PyArray_DATA(places), &to,
+                           <ptrdiff_t *> cnp.PyArray_DATA(which), &count, &nfev)
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
     return lo, count, nfev
 
