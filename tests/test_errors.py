@@ -97,7 +97,7 @@ WRONG_OPTIONS = [
     ({"threads": "2"}, TypeError, ["threads", "integer", "str '2'"]),
     ({"threads": True}, TypeError, ["threads", "integer", "bool True"]),
     ({"bounds": 1}, ValueError, ["bounds", "(lo, hi)", "1"]),
-    ({"bounds": (0, None)}, TypeError, ["bounds", "number"]),
+    ({"bounds": (0, [None])}, TypeError, ["bounds", "number"]),
     ({"bounds": ("0", "9")}, TypeError, ["bounds", "number"]),
     ({"bounds": (2, 0)}, ValueError, ["bounds", "lo <= hi", "lo=2.0", "hi=0.0"]),
     ({"bounds": (np.nan, 1)}, ValueError, ["bounds", "nan"]),

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from .functions import is_native
 from .stencils import METHODS
 
-Bounds = tuple[ArrayLike, ArrayLike]
+Bounds = tuple[ArrayLike | None, ArrayLike | None]
 Step = ArrayLike | Literal["scaled"] | None
 
 _ENGINES = ("auto", "python", "vectorized", "traced", "native")
@@ -149,7 +149,8 @@ def room(bounds: Bounds | None, x: NDArray[float64]) -> tuple[NDArray[float64], 
             raise ValueError(
                 f"bounds must be a pair (lo, hi), got {bounds!r:.80}; of a list of pairs make one by tuple(zip(*bounds))"
             ) from None
-        lo, hi = real("bounds[0]", low), real("bounds[1]", high)
+        lo = real("bounds[0]", -np.inf if low is None else low)
+        hi = real("bounds[1]", np.inf if high is None else high)
         if np.isnan(lo).any() or np.isnan(hi).any():
             raise ValueError("bounds must not be nan")
         lo, hi = broadcast("bounds[0]", lo, x.shape), broadcast("bounds[1]", hi, x.shape)

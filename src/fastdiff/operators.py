@@ -62,8 +62,8 @@ def derivative(
     args : tuple, optional
         Further arguments of f, passed as they are.
     bounds : (lo, hi), optional
-        f is never called outside ``lo <= x <= hi``. Each broadcasts with x; infinity means no bound. Stencils turn to
-        one side where they must.
+        f is never called outside ``lo <= x <= hi``. Each broadcasts with x; infinity or None means no bound. Stencils
+        turn to one side where they must.
     engine : {"auto", "python", "traced", "native"}, optional
         Who calls f. "auto" takes what fits: a C function is called from C; NumPy code is recorded once and replayed in
         C, with the same numbers, where the call is large and f can be recorded; else Python calls f. "python" never
@@ -426,8 +426,8 @@ def gradient(
     args : tuple, optional
         Further arguments of f, passed as they are.
     bounds : (lo, hi), optional
-        f is never called outside ``lo <= x <= hi``. Each broadcasts with x; infinity means no bound. Stencils turn to
-        one side where they must, for each variable by itself.
+        f is never called outside ``lo <= x <= hi``. Each broadcasts with x; infinity or None means no bound. Stencils
+        turn to one side where they must, for each variable by itself.
     vectorized : bool, optional
         f takes many points at once. It is called with as many as fit a few megabytes.
     engine : {"auto", "python", "vectorized", "traced", "native"}, optional

@@ -54,7 +54,7 @@ RESULTS = ("error", "value", "k", "status")  # what is reported of each, row by 
 ) = range(11)
 REASONS = {
     CONVERGED: "",
-    NOT_FINITE_HERE: "f is not finite at x",
+    NOT_FINITE_HERE: "x or f(x) is not finite",
     NOT_FINITE: "f is not finite at points that the stencil needs",
     NOT_SMOOTH: "no step gives samples that look smooth: a kink, a jump, the edge of the domain, or noise as large as f's change",
     STALLED: "no step balances truncation error and roundoff",
