@@ -261,7 +261,9 @@ typedef struct {
     fd_space *spaces;      /* for `tile` lanes */
     const fd_level *level; /* of the side `side`, from the first */
     size_t levels, tile, enough;
-    const double *scale, *k_unit, *caps; /* scale by lane, of the others one number holds for all lanes */
+    const double *scale, *k_unit; /* by lane; one number holds for all lanes */
+    const double *caps;           /* as in fd_lanes, of the lanes from number `first_cap` on */
+    size_t cap_row, first_cap;
     double unit, close, eps;
     int side, whole;
     double *found; /* error bar, value, log2 of the step and status, or unless `whole` the value: rows, `stride` apart */
@@ -270,8 +272,8 @@ typedef struct {
 
 typedef struct {
     /* Makes the rounds of lanes lo to hi, tile by tile, as far as they go on in company. The others are gathered in `late`,
-     * as by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual, by `start` or because
-     * f(x) is not finite, or when `enough` lanes are late: for these and a tile `late` has room. Returns where, and adds to
+     * as by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual: by `start`, or its
+     * first step is larger than it may be, or f(x) is not finite; or when `enough` lanes are late: for these and a tile `late` has room. Returns where, and adds to
      * *nfev the evaluations in the tiles that it has done. `work` has room for tile * (8 + nodes of the last level +
      * FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
     size_t (*make)(const fd_rounds *rounds, size_t lo, size_t hi, double *work, ptrdiff_t *places, const fd_lanes *late,

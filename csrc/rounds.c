@@ -24,12 +24,13 @@ static tile make_room(const fd_rounds *r, double *work, ptrdiff_t *places)
 {
     const size_t nodes = r->level[r->levels - 1].nodes, n = r->tile;
     tile t = {.least = work, .h = work + n, .sampled = work + 2 * n, .order = places, .space = places + n};
-    t.lanes = (fd_lanes){.k = work + 3 * n, .samples = work + 4 * n, .outputs = 1, .nodes = nodes, .units = 1, .cap_row = 1};
+    t.lanes = (fd_lanes){.k = work + 3 * n, .samples = work + 4 * n, .outputs = 1, .nodes = nodes, .units = 1};
     t.lanes.results = t.lanes.samples + nodes * n;
     t.lanes.state = t.lanes.results + RESULTS * n;
     t.picked = t.lanes.state + FD_STATE * n;
     t.lanes.k_unit = (double *)r->k_unit;
     t.lanes.caps = (double *)r->caps;
+    t.lanes.cap_row = r->cap_row;
     return t;
 }
 
@@ -37,9 +38,11 @@ static tile make_room(const fd_rounds *r, double *work, ptrdiff_t *places)
 static void judge(const fd_rounds *r, const tile *t, size_t level, const ptrdiff_t *which, size_t chosen)
 {
     const fd_lanes *a = &t->lanes;
-    CONTROL.control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, 1, r->side,
-                    (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
+    CONTROL.control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, a->cap_row,
+                    r->side, (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
 }
+
+static size_t place_of(int side) { return side > 0 ? 1 : side < 0 ? 2 : 0; }
 
 static int finite(const double *a, size_t n)
 {
@@ -53,7 +56,17 @@ static int finite(const double *a, size_t n)
     return lost == 0;
 }
 
-/* The first round of n lanes, or 0 if one of them is unusual: where no first step suits, or f(x) is not finite. */
+/* Whether no first step is larger than its lane has room for. */
+static int has_room(const fd_lanes *a, int side)
+{
+    const double *cap = a->caps + place_of(side) * a->cap_row;
+    int beyond = 0;
+    for (size_t i = 0; i < a->lanes; i++)
+        beyond |= a->k[i] > cap[a->cap_row > 1 ? i : 0];
+    return !beyond;
+}
+
+/* The first round of n lanes, or 0 if one of them is unusual: where no first step suits, or fits, or f(x) is not finite. */
 static int begin(const fd_rounds *r, tile *t, size_t lo, size_t n)
 {
     const fd_level *level = r->level;
@@ -61,7 +74,10 @@ static int begin(const fd_rounds *r, tile *t, size_t lo, size_t n)
     t->first = lo;
     t->lanes.scale = (double *)r->scale + lo;
     t->lanes.lanes = t->lanes.stride = n;
-    if (!CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->close, t->lanes.k, t->least, n))
+    if (r->cap_row > 1)
+        t->lanes.caps = (double *)r->caps + (lo - r->first_cap);
+    if (!CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->close, t->lanes.k, t->least, n) ||
+        !has_room(&t->lanes, r->side))
         return 0;
     CONTROL.powers(t->lanes.k, t->h, n);
     PROGRAM.begin(r->program, r->inputs, r->spaces, lo, n);
@@ -133,7 +149,7 @@ static size_t going_on(const double *status, size_t n, ptrdiff_t *order)
 /* Rounds of the lanes that go on with enough others of their kind. Returns how many are left. */
 static size_t finish(const fd_rounds *r, tile *t, size_t *nfev)
 {
-    const size_t place = r->side > 0 ? 1 : r->side < 0 ? 2 : 0;
+    const size_t place = place_of(r->side);
     const double *status = t->lanes.results + STATUS * t->lanes.stride;
     size_t going = going_on(status, t->lanes.lanes, t->order), made = going;
     while (made) {

@@ -412,7 +412,7 @@ static void *run_search(void *data)
     spaces[FD_SCALARS].base = (char *)scalars;
     spaces[FD_DOUBLES].base = (char *)room;
     const fd_rounds rounds = {.program = &cube, .inputs = &input, .picked = &picked, .spaces = spaces, .level = &level,
-                              .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps, .unit = unit,
+                              .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps, .cap_row = 1, .unit = unit,
                               .close = -1e300, .eps = 0x1p-52, .whole = 1, .found = s->found, .stride = s->lanes};
     s->late = s->nfev = 0;
     s->reached = s->k->rounds->make(&rounds, s->lo, s->hi, work, places, &late, which, &s->late, &s->nfev);

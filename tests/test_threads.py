@@ -249,6 +249,23 @@ def test_recorded_rounds_are_those_of_the_engine(f, full):
     np.testing.assert_array_equal(derivative(f, x[part], engine="traced"), want.value[part])
 
 
+@pytest.mark.parametrize("method", ["central", "forward"])
+@pytest.mark.parametrize("f", [np.exp, rough])
+def test_recorded_rounds_mind_bounds(f, method):
+    """Those that are far away, at the ends, and close around every element in a stretch."""
+    near = np.full(LARGE.size, 100.0)
+    near[40_000:45_000] = np.random.default_rng(1).uniform(0, 1e-3, 5000)
+    for bounds in ((-100, 100), (LARGE[0], None), (LARGE - near, LARGE + near)):
+        want = derivative(f, LARGE, method, engine="python", threads=1, bounds=bounds, full_output=True)
+        for threads in (1, 2):
+            got = derivative(f, LARGE, method, engine="traced", threads=threads, bounds=bounds, full_output=True)
+            for name in ("value", "error", "h", "converged"):
+                np.testing.assert_array_equal(getattr(got, name), getattr(want, name))
+        np.testing.assert_array_equal(derivative(f, LARGE, method, engine="traced", bounds=bounds), want.value)
+    free = derivative(f, LARGE, method, full_output=True)
+    assert (free.h[40_000:45_000] != want.h[40_000:45_000]).any()  # or the bounds would have tested nothing
+
+
 def test_f_is_called_by_the_caller_alone():
     callers = set()
 

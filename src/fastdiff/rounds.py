@@ -81,7 +81,8 @@ def _span(
     late: _Batch | None = None
     enough = max(LATE // outputs, 1)
     most = min(enough + size, left)
-    replayed = function.makes_rounds and lanes.room is None and not isinstance(lanes.unit, np.ndarray)
+    replayed = function.makes_rounds and not isinstance(lanes.unit, np.ndarray)
+    caps = _caps(lanes.part(span), scheme) if replayed else _UNLIMITED
 
     def gathering() -> _Batch:
         nonlocal late
@@ -124,7 +125,8 @@ def _span(
         at = span.start
         while at < span.stop:
             if replayed:
-                reached = _rounds(function, lanes, slice(at, span.stop), scheme, found, gathering(), enough)
+                left_over = slice(at, span.stop)
+                reached = _rounds(function, lanes, left_over, scheme, found, gathering(), enough, caps, span.start)
                 left -= reached - at
                 at = reached
                 if ready():
@@ -138,14 +140,22 @@ def _span(
 
 
 def _rounds(
-    function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], late: "_Batch", enough: int
+    function: Function,
+    lanes: Lanes,
+    span: slice,
+    scheme: Scheme,
+    found: NDArray[float64],
+    late: "_Batch",
+    enough: int,
+    caps: NDArray[float64],
+    first_cap: int,
 ) -> int:
     """All rounds of usual lanes, by functions that make them faster than the engine, up to an unusual one, or until enough
     are late: where that is."""
     levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
     reached, late.count = function.rounds(
-        span, levels, function.eps, lanes.scale, late.unit, scheme.unit, scheme.close, late.caps, scheme.first_side, late.whole,
-        found, late.arrays, late.which, late.count, enough,
+        span, levels, function.eps, lanes.scale, late.unit, scheme.unit, scheme.close, caps, first_cap, scheme.first_side,
+        late.whole, found, late.arrays, late.which, late.count, enough,
     )  # fmt: skip
     return reached
 
@@ -371,8 +381,10 @@ def first_steps(
     usual = backend.start(lanes.scale, unit, scheme.unit, scheme.close, k, least)
     if lanes.room is None:
         return k, least, unit, scheme.first_side, _UNLIMITED, usual
+    caps = _caps(lanes, scheme)
+    if usual and (k <= caps[scheme.first_side]).all():
+        return k, least, unit, scheme.first_side, caps, True
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
-    caps = np.stack([_cap(lanes.room, scheme, s) for s in (0, 1, -1)])
     if scheme.first_side == 0:
         better = np.where(caps[1] >= caps[2], 1, -1)
         cramped = np.minimum(k, caps[0]) < np.minimum(k, np.maximum(caps[1], caps[2])) - 6.0
@@ -392,6 +404,13 @@ def _unit(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
     unit, unused = np.empty((2, one.size))
     backend.start(one, np.zeros(one.size), scheme.unit, scheme.close, unit, unused)
     return unit
+
+
+def _caps(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
+    """log2 of the largest steps by side, of every lane or one for all."""
+    if lanes.room is None:
+        return _UNLIMITED
+    return np.stack([_cap(lanes.room, scheme, side) for side in (0, 1, -1)])
 
 
 def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:

@@ -132,6 +132,7 @@ def rounds(
     unit: float,
     close: float,
     caps: NDArray[float64],
+    first_cap: int,
     side: int,
     whole: bool,
     found: NDArray[float64],

@@ -156,6 +156,7 @@ cdef extern from "fastdiff.h" nogil:
         const double *scale
         const double *k_unit
         const double *caps
+        size_t cap_row, first_cap
         double unit, close, eps
         int side, whole
         double *found
@@ -855,10 +856,10 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
-           cnp.ndarray k_unit not None, double unit, double close, cnp.ndarray caps not None, int side, bint whole,
-           cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count, size_t enough):
-    """Rounds of lanes lo to hi of one variant with one output, which have no bounds, as far as they go on in company:
-    csrc/rounds.c. `levels`: table and offsets of each.
+           cnp.ndarray k_unit not None, double unit, double close, cnp.ndarray caps not None, size_t first_cap, int side,
+           bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count, size_t enough):
+    """Rounds of lanes lo to hi of one variant with one output, as far as they go on in company: csrc/rounds.c. `levels`:
+    table and offsets of each; `caps` are those of all lanes, or of the lanes from number `first_cap` on.
 
     Returns where it ended, before an unusual lane or because `enough` are late; how many lanes lie in `late`; evaluations."""
     cdef size_t tile = min(hi - lo, <size_t> tape.tile), i, elements = 0, nfev = 0
@@ -878,7 +879,7 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
     for i in range(replay.program.inputs):
         elements += replay.inputs[i].elements
     r.scale, r.k_unit = <const double *> cnp.PyArray_DATA(scale), <const double *> cnp.PyArray_DATA(k_unit)
-    r.caps = <const double *> cnp.PyArray_DATA(caps)
+    r.caps, r.cap_row, r.first_cap = <const double *> cnp.PyArray_DATA(caps), cnp.PyArray_DIM(caps, 1), first_cap
     r.unit, r.close, r.eps, r.side, r.whole = unit, close, eps, side, whole
     r.found, r.stride = <double *> cnp.PyArray_DATA(found), cnp.PyArray_DIM(found, 1)
     cdef size_t room = tile * (8 + level[r.levels - 1].nodes + FD_STATE + elements)
