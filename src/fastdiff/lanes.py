@@ -80,7 +80,7 @@ def largest_exponent(room: NDArray[float64], forward: float, backward: float) ->
 
 def _exponent(a: NDArray[float64]) -> NDArray[float64]:
     """log2 of the largest power of two that is not larger, of finite numbers that are not negative."""
-    exponent: NDArray[float64] = (a.view(np.int64) >> 52) - 1023.0  # several times as fast as np.frexp
+    exponent = ((a.view(np.int64) >> 52) - 1023).astype(float64)  # several times as fast as np.frexp
     few = np.flatnonzero(a < np.finfo(float64).tiny)
     exponent[few] = np.where(a[few] > 0, np.frexp(a[few])[1] - 1.0, -np.inf)
     return exponent
