@@ -309,6 +309,21 @@ def test_close_to_where_f_ends():
     assert (r.error < 1e-8).all()
 
 
+def test_a_kink_that_larger_steps_run_into_is_no_noise():
+    """Beside the kink of a Huber loss f is exactly linear, or quadratic: steps grow past it, and come back."""
+
+    def huber(x):
+        return np.where(abs(x) < 1.5, x * x / 2, 1.5 * (abs(x) - 0.75))
+
+    at = solved(huber, np.array([1.5138612452709854]))
+    assert abs(at.value - 1.5) <= at.error < 1e-10
+    x = np.linspace(1.3, 1.7, 20_001)
+    r = solved(huber, x)
+    off = abs(r.value - np.minimum(x, 1.5))
+    assert (off > r.error).mean() < 3e-3
+    assert (r.error > 1e-6).mean() < 3e-3
+
+
 def test_lanes_that_are_not_finite_leave_the_others_alone():
     x = np.array([np.nan, 0.5, -1.0, np.inf, 2.0, -np.inf])
     r = solved(np.sqrt, x)

@@ -725,8 +725,11 @@ def _compare(
         extra = np.abs(now[i] - expected)
         ratio = _log2(then[i]) - _log2(now[i])
         kink = np.abs(ratio - fell) < 0.25 * fell  # falls like h: structure, not noise
-        noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink
         heard = 0.7 * extra * unnorm[i]
+        # Nor is what would have spoilt an estimate from a smaller step that is as good as it is.
+        denied = (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
+        denied &= _times_exp2(heard, t.norm - t.n * s[_K]) > 2.0 * s[_ERROR]
+        noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink & ~denied
         news = noise & (s[_SIGMA] == 0.0) & (heard > 4.0 * (roundoff * back))  # it was noise that larger steps showed
         s[_HI] = np.where(news, cap + 1.0, s[_HI])
         s[_SIGMA] = np.where(noise, np.maximum(s[_SIGMA], heard), s[_SIGMA])
