@@ -1651,7 +1651,6 @@ static size_t look_at_more(const call *a, const size_t *at, size_t have, size_t 
 #define OCTAVE (INT64_C(1) << 49)
 #define OCTAVES(x) ((int64_t)((x) * 0x1p49))
 #define MARGIN 0x1p-20
-enum { HARD = 7 };
 
 INLINE int64_t log_bits(double x) { return (int64_t)(bits_of(x) << 1 >> 4); }
 INLINE int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -1794,7 +1793,6 @@ static void control(const double *table, const double *samples, double eps, cons
     const limits l = whole || which ? (limits){.applies = false} : limits_of(&a);
     size_t rest[2 * LANES], open = 0;    /* elements that may go on */
     size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
-    size_t hard = 0;                     /* blocks to come of which few will end at once, as of the last one */
     for (size_t first = 0; first < all; first += LANES) {
         size_t have = all - first < LANES ? all - first : LANES, at[LANES], count = 0;
         const bool row = a.fresh && !which; /* elements in a row */
@@ -1806,18 +1804,15 @@ static void control(const double *table, const double *samples, double eps, cons
             at[count] = place(&a, first + i);
             count += running(&a, at[count]);
         }
-        if (row && l.applies && hard == 0) {
-            const size_t found = end_some(&a, &l, first, rest + open);
-            open += found;
-            hard = 4 * found > 3 * LANES ? HARD : 0;
+        if (row && l.applies) {
+            open += end_some(&a, &l, first, rest + open);
             if (open >= LANES) {
                 open -= LANES;
                 waiting += look_first(&a, 0, rest + open, left + waiting);
             }
-        } else if (row) {
+        } else if (row)
             waiting += look_first(&a, first, NULL, left + waiting);
-            hard -= hard > 0;
-        } else if (plainly && !a.fresh && count)
+        else if (plainly && !a.fresh && count)
             waiting += look_at_more(&a, at, count, left + waiting);
         else
             for (size_t i = 0; i < count; i++)

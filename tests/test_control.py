@@ -218,13 +218,6 @@ def test_values_alone_are_those_of_whole_judgements(seed, side, eps):
     unit = np.array([float(scheme.unit)])
     _numpy.start(x, unit, scheme.unit, 0.0, k, unused)
     samples = spectra(rng, lanes, level.offsets, k)
-    state, results = np.empty((lanes, 1, len(steps.FIELDS))), np.empty((4, lanes, 1))
-    rest = (0, 0, True, True, state, results)
-    BACKEND(level.table, samples, eps, x, k, unit, np.full((3, 1), 1000.0), *rest)
-    ends, others = (np.flatnonzero((results[3, :, 0] == steps.CONVERGED) == end) for end in (True, False))
-    both = min(len(ends), len(others))  # in turns, as the quick way is not tried where few elements end
-    order = np.concatenate([np.stack([ends[:both], others[:both]], axis=1).ravel(), ends[both:], others[both:]])
-    x, k, samples = x[order], k[order], np.ascontiguousarray(samples[:, order])
     found = []
     for whole in (True, False):
         state, results = np.full((lanes, 1, len(steps.FIELDS)), 7.0), np.full((4, lanes, 1), 7.0)

@@ -363,3 +363,16 @@ def test_arrays_with_rules_of_their_own_are_not_taken_for_plain_ones():
             fastdiff.gradient(f, points, engine="traced")
     plain = np.asarray(matrix)
     assert fastdiff.gradient(lambda p: (p * plain).sum(), points, engine="traced", full_output=True).engine == "traced"
+
+
+@needs_numba
+def test_ufuncs_of_more_operands_than_the_core_has_room_for():
+    import numba
+
+    names = [f"a{i}" for i in range(20)]
+    space = {}
+    exec(f"def add({', '.join(names)}): return {' + '.join(names)}", space)
+    many = numba.vectorize([numba.float64(*[numba.float64] * 20)])(space["add"])
+    with pytest.raises(Untraceable, match="21 operands"):
+        record(lambda x: many(*[x] * 20), [()])
+    assert record(lambda x: np.add(x, x), [()]).steps

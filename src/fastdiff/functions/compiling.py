@@ -180,9 +180,9 @@ def compiled(program: Program, variants: Sequence[Rows], values: bool) -> Tape:
     key = None if layout is None else (layout, values, *(rows.tobytes() for rows in variants))
     found = None if key is None else _shared.get(key)
     if found is not None:
-        return replace(found, scalars=program.constants)
+        return replace(found, scalars=program.constants, bound=backend.bind_loops(found.loops))
     tape = _Compiler(program, variants, values).tape()
-    if key is not None and tape.code.size + tape.words.size <= SHARED_WORDS:
+    if key is not None and tape.code.size + tape.words.size + tape.output.size <= SHARED_WORDS:
         if len(_shared) >= SHARED:
             _shared.clear()
         _shared[key] = replace(tape, scalars=np.empty(0))
@@ -190,8 +190,11 @@ def compiled(program: Program, variants: Sequence[Rows], values: bool) -> Tape:
 
 
 def _layout(program: Program) -> Hashable | None:
-    """All that a tape depends on but the variants and the constants; None where data of the user's are a part of it."""
+    """All that a tape depends on but the variants and the constants; None where data of the user's are a part of it, or it
+    would be long."""
     if any(step.whole or not isinstance(step.loop, (tuple, str)) for step in program.steps):
+        return None
+    if program.rows + sum(rows.size for s in program.steps for rows in (*s.operands, *s.out)) > SHARED_WORDS:
         return None
     steps = tuple(
         (s.name, s.loop, s.single, s.levels, *(rows.tobytes() for rows in (*s.operands, *s.out)), len(s.out))

@@ -177,11 +177,16 @@ def _plain_ufunc(ufunc: Any) -> np.ufunc:
     raise Untraceable(f"{getattr(ufunc, '__name__', ufunc)} is no NumPy ufunc")
 
 
+MOST_OPERANDS = 16  # FD_MAX_OPERANDS of csrc/fastdiff.h
+
+
 def _resolve(ufunc: Any, dtypes: tuple[Any, ...]) -> tuple[np.ufunc, int, str]:
     """The inner loop that NumPy would call for these operands: ufunc, number, types such as 'dd->d'."""
     plain = _plain_ufunc(ufunc)
     if plain.signature is not None:
         raise Untraceable(f"{plain.__name__} works on whole arrays (it is a generalized ufunc)")
+    if plain.nargs > MOST_OPERANDS:
+        raise Untraceable(f"{plain.__name__} has {plain.nargs} operands, more than {MOST_OPERANDS}")
     if plain is not ufunc and not any(set(t.replace("->", "")) <= set("d?") for t in plain.types):
         ufunc(*(np.float64(0.5) for _ in dtypes))  # numba compiles at the first call
         plain = _plain_ufunc(ufunc)
@@ -195,6 +200,8 @@ def _resolve(ufunc: Any, dtypes: tuple[Any, ...]) -> tuple[np.ufunc, int, str]:
         raise Untraceable(f"{plain.__name__} would compute in {types}, not in float64")
     if types not in plain.types:
         raise Untraceable(f"{plain.__name__} has no inner loop {types}")
+    if len(set(chars[plain.nin :])) > 1:
+        raise Untraceable(f"{plain.__name__} returns truth values along with numbers")
     return plain, plain.types.index(types), types
 
 
