@@ -971,7 +971,7 @@ ONCE void compare(block *b, const level_table *t, size_t len)
             /* what falls like h is structure, not noise */
             const bool kink = fabs(log2_of(then) - log2_of(now) - fell) < 0.25 * fell;
             const double heard = 0.7 * extra * unnorm, roundoff = b->roundoff[i] * power(b->exponent[i]);
-            /* nor is what would have spoilt an estimate from a smaller step that is as good as it is */
+            /* nor is what would have spoilt an estimate from a smaller step, which is better than that */
             const double spoilt = times_exp2(heard, t->norm - (double)t->n * b->s[K][i], false);
             const bool denied = (b->s[LO][i] > -INFINITY) & (b->s[ZEROS][i] == 0.0) & (spoilt > 2.0 * b->s[ERROR][i]);
             const bool noise = (fell != 0.0) & (fabs(expected) <= extra) & !kink & !denied;

@@ -726,7 +726,7 @@ def _compare(
         ratio = _log2(then[i]) - _log2(now[i])
         kink = np.abs(ratio - fell) < 0.25 * fell  # falls like h: structure, not noise
         heard = 0.7 * extra * unnorm[i]
-        # Nor is what would have spoilt an estimate from a smaller step that is as good as it is.
+        # Nor is what would have spoilt an estimate from a smaller step, which is better than that.
         denied = (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
         denied &= _times_exp2(heard, t.norm - t.n * s[_K]) > 2.0 * s[_ERROR]
         noise = compared & ~probed & calm & (np.abs(expected) <= extra) & ~kink & ~denied
