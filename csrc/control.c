@@ -1754,13 +1754,16 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
-static int start(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
-                 double *k_least, size_t lanes)
+INLINE int start_with(const double *scale, const double *k_unit, size_t units, const double *unit, const bool by_octave,
+                      double close, double *k, double *k_least, size_t lanes)
 {
     uint64_t odd = 0;
+    for (size_t i = 0; i < lanes && by_octave; i++)
+        k[i] = unit[bits_of(scale[i] * 0.7071067811865476) >> 52];
     for (size_t i = 0; i < lanes; i++) {
         const double size = fabs(scale[i]), rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
-        const double first = smaller(larger(rounded + unit, SMALLEST), LARGEST), least = least_of(size);
+        const double over = by_octave ? k[i] : unit[0];
+        const double first = smaller(larger(rounded + over, SMALLEST), LARGEST), least = least_of(size);
         k[i] = larger(first, least);
         k_least[i] = least;
         odd |= (size > 0.0) & (size <= DBL_MAX) & (k[i] - least >= close) ? 0 : 1;
@@ -1768,6 +1771,13 @@ static int start(const double *scale, const double *k_unit, size_t units, double
     for (size_t i = 0; i < lanes && odd; i++)
         k[i] = scale[i] == 0.0 ? larger(k_unit[units > 1 ? i : 0], k_least[i]) : k[i];
     return odd == 0;
+}
+
+static int start(const double *scale, const double *k_unit, size_t units, const double *unit, size_t octaves, double close,
+                 double *k, double *k_least, size_t lanes)
+{
+    return octaves > 1 ? start_with(scale, k_unit, units, unit, true, close, k, k_least, lanes)
+                       : start_with(scale, k_unit, units, unit, false, close, k, k_least, lanes);
 }
 
 static void powers(const double *k, double *h, size_t lanes)

@@ -28,6 +28,7 @@ typedef struct {
                     int order, double *out, size_t n);
 } fd_stencil_kernels;
 
+enum { FD_OCTAVES = 4096 };
 enum { FD_STATE = 27 }; /* numbers in the state of an element: FIELDS in src/fastdiff/steps.py */
 
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
@@ -42,11 +43,12 @@ typedef struct {
 
 typedef struct {
     /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x itself; `unit` is log2 of
-     * the step where it is one. Where it is 0 the first step is k_unit, of which there is one or one for each lane. No
-     * first step is less than the least. Returns whether all is as usual: scales are finite and not 0, and no first step is
-     * less than 2**close times the least one. */
-    int (*start)(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
-                 double *k_least, size_t lanes);
+     * the first step over the scale: one number, or FD_OCTAVES of them, one for each sign and octave of the scale, which is
+     * the top of the bits of scale / sqrt(2). Where the scale is 0 the first step is k_unit, of which there is one or one for
+     * each lane. No first step is less than the least. Returns whether all is as usual: scales are finite and not 0, and no
+     * first step is less than 2**close times the least one. */
+    int (*start)(const double *scale, const double *k_unit, size_t units, const double *unit, size_t octaves, double close,
+                 double *k, double *k_least, size_t lanes);
 
     /* h = 2**k, for whole k in [-1060, 1023]; they may be the same array. */
     void (*powers)(const double *k, double *h, size_t lanes);
@@ -264,7 +266,9 @@ typedef struct {
     const double *scale, *k_unit; /* by lane; one number holds for all lanes */
     const double *caps;           /* as in fd_lanes, of the lanes from number `first_cap` on */
     size_t cap_row, first_cap;
-    double unit, close, eps;
+    const double *unit; /* as for `start`, and so many */
+    size_t octaves;
+    double close, eps;
     int side, whole;
     double *found; /* error bar, value, log2 of the step and status, or unless `whole` the value: rows, `stride` apart */
     size_t stride;

@@ -76,7 +76,7 @@ static int begin(const fd_rounds *r, tile *t, size_t lo, size_t n)
     t->lanes.lanes = t->lanes.stride = n;
     if (r->cap_row > 1)
         t->lanes.caps = (double *)r->caps + (lo - r->first_cap);
-    if (!CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->close, t->lanes.k, t->least, n) ||
+    if (!CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->octaves, r->close, t->lanes.k, t->least, n) ||
         !has_room(&t->lanes, r->side))
         return 0;
     CONTROL.powers(t->lanes.k, t->h, n);

@@ -387,6 +387,7 @@ typedef struct {
     const double *x;
     double *found; /* RESULTS rows of `lanes`; lanes that were left keep what it held */
     size_t lo, hi, lanes, enough, reached, late, nfev;
+    size_t octaves; /* numbers in the table of first steps, which are all the same */
 } search;
 
 static void *run_search(void *data)
@@ -403,6 +404,9 @@ static void *run_search(void *data)
     fd_space spaces[FD_INPUTS + 1] = {0};
     double *room = fill(&state, CUBE_ROWS * TILE), *work = fill(&state, TILE * (8 + NODES + FD_STATE + 1));
     ptrdiff_t *places = malloc(2 * TILE * sizeof *places), *which = malloc(n * sizeof *which);
+    double *first = fill(&state, s->octaves);
+    for (size_t i = 0; i < s->octaves; i++)
+        first[i] = unit;
     const fd_lanes late = {.scale = fill(&state, n), .k = fill(&state, n), .k_unit = (double *)&unit,
                            .state = fill(&state, n * FD_STATE), .caps = (double *)caps, .samples = fill(&state, n * NODES),
                            .results = fill(&state, n * RESULTS), .lanes = n, .outputs = 1, .nodes = NODES, .stride = n,
@@ -412,13 +416,14 @@ static void *run_search(void *data)
     spaces[FD_SCALARS].base = (char *)scalars;
     spaces[FD_DOUBLES].base = (char *)room;
     const fd_rounds rounds = {.program = &cube, .inputs = &input, .picked = &picked, .spaces = spaces, .level = &level,
-                              .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps, .cap_row = 1, .unit = unit,
-                              .close = -1e300, .eps = 0x1p-52, .whole = 1, .found = s->found, .stride = s->lanes};
+                              .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps,
+                              .cap_row = 1, .unit = first, .octaves = s->octaves, .close = -1e300, .eps = 0x1p-52,
+                              .whole = 1, .found = s->found, .stride = s->lanes};
     s->late = s->nfev = 0;
     s->reached = s->k->rounds->make(&rounds, s->lo, s->hi, work, places, &late, which, &s->late, &s->nfev);
     for (size_t i = 0; i < s->late; i++)
         s->found[(size_t)which[i] + STATUS * s->lanes] = 0;
-    free(room), free(work), free(places), free(which), free(late.scale), free(late.k), free(late.state), free(late.samples),
+    free(room), free(work), free(places), free(which), free(first), free(late.scale), free(late.k), free(late.state), free(late.samples),
         free(late.results);
     return NULL;
 }
@@ -429,7 +434,7 @@ static int check_rounds(const fd_kernels *k, size_t n)
     double *x = fill(&state, n), *found = fill(&state, RESULTS * n), *other = fill(&state, RESULTS * n);
     for (size_t i = 0; i < n; i++)
         x[i] = (i % 2 ? 1 : -1) * (0.5 + (double)i / 64);
-    search all = {k, x, found, 0, n, n, n + 1, 0, 0, 0};
+    search all = {k, x, found, 0, n, n, n + 1, 0, 0, 0, 1};
     run_search(&all);
     int ok = all.reached == n && all.nfev >= n * NODES;
     if (n > 8 * TILE) /* some go on where they are, and some are left */
@@ -439,7 +444,8 @@ static int check_rounds(const fd_kernels *k, size_t n)
         ok = found[STATUS * n + i] != 1 || (off <= bar && -off <= bar && bar < 1e-6 * x[i] * x[i]);
     }
 #ifdef FD_THREADS
-    search first = {k, x, other, 0, n / 2, n, n + 1, 0, 0, 0}, second = {k, x, other, n / 2, n, n, n + 1, 0, 0, 0};
+    search first = {k, x, other, 0, n / 2, n, n + 1, 0, 0, 0, 1};
+    search second = {k, x, other, n / 2, n, n, n + 1, 0, 0, 0, FD_OCTAVES};
     pthread_t thread;
     if (pthread_create(&thread, NULL, run_search, &first))
         abort();

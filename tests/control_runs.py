@@ -79,7 +79,7 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
     scale = np.abs(functions.x)
     k_unit = np.full(lanes, float(scheme.unit))
     k, k_least = np.empty((2, lanes))
-    _numpy.start(scale, k_unit, scheme.unit, 0.0, k, k_least)
+    _numpy.start(scale, k_unit, k_unit[:1], 0.0, k, k_least)
     k = np.minimum(k, caps[scheme.first_side])
     side, level = np.full(lanes, float(scheme.first_side)), np.zeros(lanes)
     state = np.full((lanes, outputs, len(steps.FIELDS)), 7.0)

@@ -216,7 +216,7 @@ def test_values_alone_are_those_of_whole_judgements(seed, side, eps):
     x = rng.normal(size=lanes)
     k, unused = np.empty((2, lanes))
     unit = np.array([float(scheme.unit)])
-    _numpy.start(x, unit, scheme.unit, 0.0, k, unused)
+    _numpy.start(x, unit, unit, 0.0, k, unused)
     samples = spectra(rng, lanes, level.offsets, k)
     found = []
     for whole in (True, False):

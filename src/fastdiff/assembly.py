@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from . import steps
 from .arguments import Bounds, Options, broadcast, check_callable, real, room
 from .differences import complex_step, differences, one_round, shortcut
+from .estimation import estimate
 from .functions import Choice, Directions, Function
 from .lanes import Estimates, Lanes
-from .rounds import estimate
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from numpy import float64, intp
 from numpy.typing import NDArray
 
 from . import steps
+from .estimation import estimate
 from .functions import Function
 from .kernels import backend
 from .lanes import ROOM, Estimates, Lanes, joined, largest_exponent
-from .rounds import estimate
 from .stencils import Row, Stencil, rounded
 from .steps import Plain
 
@@ -130,7 +130,7 @@ def _side_that_fits(
         caps = np.stack([largest_exponent(lanes.room, *_reach(plain.stencils[s][0])) for s in (1, -1)])
         cap = caps.max(axis=0)
         first, least = np.empty((2, lanes.count))
-        backend.start(lanes.scale, cap, 0, 0, first, least)
+        backend.start(lanes.scale, cap, np.zeros(1), 0, first, least)
         blocked = left & (cap < least)
         side = np.where(left, np.where(caps[0] >= caps[1], 1, -1), side)
         h = np.where(blocked, 1.0, np.where(left, np.exp2(np.maximum(cap, steps.SMALLEST)), h))

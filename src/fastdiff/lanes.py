@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from . import steps
 
+OCTAVES = 4096  # signs and exponents of float64
 ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
 
 
@@ -18,12 +19,14 @@ class Lanes:
     sign does not count.
 
     `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
-    which a lane has moved by about one, a number or one for each lane.
+    which a lane has moved by about one, a number or one for each lane. `first`: log2 of the first step over the scale, for
+    each octave; None: that of the scheme.
     """
 
     scale: NDArray[float64]
     room: NDArray[float64] | None
     unit: float | NDArray[float64] = 1.0
+    first: NDArray[float64] | None = None
 
     @classmethod
     def along_axes(cls, x: NDArray[float64], room: NDArray[float64] | None) -> "Lanes":
@@ -34,11 +37,12 @@ class Lanes:
     def count(self) -> int:
         return len(self.scale)
 
-    def part(self, which: slice) -> "Lanes":
+    def part(self, which: slice | NDArray[intp]) -> "Lanes":
         return Lanes(
             self.scale[which],
             None if self.room is None else self.room[:, which],
             self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
+            self.first,
         )
 
 
@@ -65,6 +69,11 @@ def joined(
         error = np.hypot(error[:, ::2], error[:, 1::2])
         step, status = step[:, ::2], np.maximum(status[:, ::2], status[:, 1::2])
     return Estimates(value, error, step, status)
+
+
+def octaves(scale: NDArray[float64]) -> NDArray[intp]:
+    """Numbers below OCTAVES, the same for scales that have the same sign and the same first step."""
+    return ((scale * 0.7071067811865476).view(np.uint64) >> 52).astype(intp)
 
 
 def largest_exponent(room: NDArray[float64], forward: float, backward: float) -> NDArray[float64]:

@@ -1,206 +1,32 @@
-"""The engine for automatic steps: lanes go round with a step each until the step control accepts them.
+"""Rounds of a batch of lanes: each has a step, and goes round until the step control accepts it.
 
-The engine asks the function for samples at the nodes of many lanes, hands them to the control kernel, and repeats with
-the lanes that are not done. It knows neither what an operator makes of the estimates nor how the function is called.
+Rounds ask the function for samples at the nodes of many lanes, have the control kernel judge them, and repeat with the
+lanes that are not done. They know neither what an operator makes of the estimates nor how the function is called.
 """
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from threading import Thread
 from typing import Any
 
 import numpy as np
 from numpy import float64, intp
 from numpy.typing import NDArray
 
-from . import steps, threads
-from .config import available_cpus
+from . import steps
 from .functions import Function
 from .kernels import backend
-from .lanes import Estimates, Lanes, joined, largest_exponent
+from .lanes import Lanes, largest_exponent
 from .steps import Scheme
 
-TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
-LATE = 6000  # elements that make it worth while to go on with those that need more rounds than most
-UNUSUAL = 2000  # lanes that the engine takes where a function that makes its own rounds has come to an unusual one
 # Rounds that ask for judgements, with the arguments of the kernel `control`, and go on when they are made.
 Judgement = tuple[Any, ...]
 Judgements = Generator[Judgement, None, None]
-_VALUE, _STATUS = steps.RESULTS.index("value"), steps.RESULTS.index("status")
-_UNLIMITED = np.full((3, 1), float(steps.LARGEST))  # log2 of the largest steps where there are no bounds
+ERROR, VALUE, STATUS = (steps.RESULTS.index(row) for row in ("error", "value", "status"))
+UNLIMITED = np.full((3, 1), float(steps.LARGEST))  # log2 of the largest steps where there are no bounds
 _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
 
 
-def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = True) -> Estimates:
-    """Derivatives along every lane at steps found automatically; unless `whole` nothing but values."""
-    count = lanes.count
-    outputs = function.outputs
-    if outputs is None:
-        outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
-    if count == 0 or outputs == 0:
-        nothing = np.zeros((count, outputs))
-        return Estimates(nothing, nothing, nothing, nothing.astype(intp))
-    size = max(TILE // outputs, 1)
-    if count <= size or not function.divisible:
-        size = count
-    found = np.empty((len(steps.RESULTS) if whole else 1, count, outputs))
-    tiles = -(-count // size)
-    workers = min(function.threads or available_cpus(), tiles)
-    length = size * -(-tiles // (4 * workers))  # of a span: some for each thread, as one may be slower than another
-    spans = [slice(at, min(at + length, count)) for at in range(0, count, length)]
-    parts = function.parts(len(spans)) if workers > 1 else None
-    beside = parts is None and workers > 1 and backend.NAME == "compiled"
-    if parts is None:  # f is called by this thread alone
-        spans, workers = [slice(0, count)], 1
-
-    def work(i: int) -> None:
-        with np.errstate(all="ignore"):  # threads do not inherit it
-            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, found, beside)
-
-    threads.each(work, len(spans), workers)
-    if parts:
-        function.nfev += sum(part.nfev for part in parts)
-    if not whole:
-        unknown = np.broadcast_to(np.nan, found[0].shape)
-        running = np.broadcast_to(intp(steps.RUNNING), found[0].shape)
-        return joined(found[0], unknown, unknown, running, function.is_complex)
-    error, value, step, status = found
-    np.copyto(error, np.inf, where=np.isnan(value))
-    backend.powers(step, step)
-    return joined(value, error, step, status.astype(intp), function.is_complex)
-
-
-def _span(
-    function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, found: NDArray[float64], beside: bool
-) -> None:
-    """The first round in tiles of that size; the few lanes that go on after it go on together."""
-    left, outputs, whole = span.stop - span.start, found.shape[2], len(found) > 1
-    kept = slice(None) if whole else slice(_VALUE, _VALUE + 1)  # rows of the results
-    rooms = [_Room(min(size, left), outputs, scheme) for _ in range(2 if beside else 1)]
-    spare: list[_Batch] = []
-    late: _Batch | None = None
-    enough = max(LATE // outputs, 1)
-    most = min(enough + size, left)
-    replayed = function.makes_rounds and not isinstance(lanes.unit, np.ndarray)
-    caps = _caps(lanes.part(span), scheme) if replayed else _UNLIMITED
-
-    def gathering() -> _Batch:
-        nonlocal late
-        if late is None:
-            late = spare.pop() if spare else _Batch.late(most, outputs, lanes, scheme, whole)
-        return late
-
-    def ready() -> bool:
-        """Whether many lanes are late, or all have begun."""
-        return late is not None and (late.count >= enough or not left)
-
-    def gathered() -> Judgements:
-        """Later rounds of the lanes that are late, when it is time."""
-        nonlocal late
-        if late is None or not ready():
-            return
-        own, late = late, None
-        yield from _later_rounds(function, own, scheme)
-        for row, late_row in zip(found, own.results[kept]):
-            _put(row, own.which[: own.count], late_row[: own.count])
-        own.count = 0
-        spare.append(own)
-
-    def tile(which: slice, room: _Room) -> Judgements:
-        nonlocal left
-        batch = yield from _first_round(function, lanes.part(which), which, scheme, room, whole)
-        going = np.count_nonzero(batch.results[_STATUS] == steps.RUNNING)
-        if 2 * going > batch.results[_STATUS].size:  # they have company enough
-            yield from _later_rounds(function, batch, scheme)
-        elif going:
-            to = gathering()
-            to.count = backend.gather(batch.arrays, to.arrays, which.start, to.which, to.count)
-        found[:, which] = batch.results[kept]
-        rooms.append(room)
-        left -= batch.count
-        yield from gathered()
-
-    def tasks() -> Iterator[Judgements]:
-        nonlocal left
-        at = span.start
-        while at < span.stop:
-            if replayed:
-                left_over = slice(at, span.stop)
-                reached = _rounds(function, lanes, left_over, scheme, found, gathering(), enough, caps, span.start)
-                left -= reached - at
-                at = reached
-                if ready():
-                    yield gathered()
-                    continue
-            which = slice(at, min(at + (UNUSUAL if replayed else size), span.stop))
-            at = which.stop
-            yield tile(which, rooms.pop())
-
-    _do(tasks(), beside)
-
-
-def _rounds(
-    function: Function,
-    lanes: Lanes,
-    span: slice,
-    scheme: Scheme,
-    found: NDArray[float64],
-    late: "_Batch",
-    enough: int,
-    caps: NDArray[float64],
-    first_cap: int,
-) -> int:
-    """All rounds of usual lanes, by functions that make them faster than the engine, up to an unusual one, or until enough
-    are late: where that is."""
-    levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
-    reached, late.count = function.rounds(
-        span, levels, function.eps, lanes.scale, late.unit, scheme.unit, scheme.close, caps, first_cap, scheme.first_side,
-        late.whole, found, late.arrays, late.which, late.count, enough,
-    )  # fmt: skip
-    return reached
-
-
-def _put(row: NDArray[float64], at: NDArray[intp] | slice, values: NDArray[float64]) -> None:
-    """row[at] = values, both (lanes, outputs): single columns much faster."""
-    if row.shape[1] == 1:
-        row[:, 0][at] = values[:, 0]
-    else:
-        row[at] = values
-
-
-def _do(tasks: Iterator[Judgements], beside: bool) -> None:
-    """Do all tasks in this thread and, if `beside`, judge in another one what they want judged when it is not busy; the next
-    task begins meanwhile. No more than two are under way."""
-    if not beside:
-        for task in tasks:
-            for arguments in task:
-                backend.control(*arguments)
-        return
-    other = backend.Beside()
-    thread = Thread(target=other.serve, daemon=True)
-    thread.start()
-    current, waiting = next(tasks, None), None
-    try:
-        while current is not None:
-            wanted = next(current, None)
-            if wanted is not None and not other.done():
-                backend.control(*wanted)
-                continue
-            if wanted is not None:
-                other.begin(*wanted)
-                current, waiting = waiting, current
-            else:
-                current = None
-            current = current or next(tasks, None)
-            if current is None and waiting is not None:
-                other.wait()
-                current, waiting = waiting, None
-    finally:
-        other.end()
-        thread.join()
-
-
-class _Room:
+class Room:
     """Room for the samples, the state and the results of lanes; see `control`."""
 
     def __init__(self, lanes: int, outputs: int, scheme: Scheme) -> None:
@@ -217,7 +43,7 @@ class _Room:
 
 
 @dataclass
-class _Batch:
+class Batch:
     """`count` lanes that go round together, at `which` places among all, and what is known of them; see `control`. The
     arrays may have room for more."""
 
@@ -233,12 +59,12 @@ class _Batch:
     whole: bool  # more than values is wanted
 
     @classmethod
-    def late(cls, room: int, outputs: int, lanes: Lanes, scheme: Scheme, whole: bool) -> "_Batch":
+    def late(cls, room: int, outputs: int, lanes: Lanes, scheme: Scheme, whole: bool) -> "Batch":
         """Room for so many."""
         room = max(room, 2)  # arrays of one number hold for all lanes
-        samples, state, results = _Room(room, outputs, scheme).of(room)
+        samples, state, results = Room(room, outputs, scheme).of(room)
         unit = np.empty(room) if isinstance(lanes.unit, np.ndarray) else _unit(lanes, scheme)
-        caps = _UNLIMITED if lanes.room is None else np.empty((3, room))
+        caps = UNLIMITED if lanes.room is None else np.empty((3, room))
         scale, k = np.empty((2, room))
         return cls(0, np.empty(room, intp), scale, k, unit, caps, samples, state, results, whole)
 
@@ -253,17 +79,17 @@ def _among(which: slice | NDArray[intp], chosen: NDArray[intp]) -> NDArray[intp]
     return chosen + which.start if isinstance(which, slice) else which[chosen]
 
 
-def _first_round(
-    function: Function, lanes: Lanes, which: slice, scheme: Scheme, room: _Room, whole: bool
-) -> Generator[Judgement, None, _Batch]:
+def first_round(
+    function: Function, lanes: Lanes, which: slice | NDArray[intp], scheme: Scheme, room: Room, whole: bool
+) -> Generator[Judgement, None, Batch]:
     """A tile's lanes after their first round."""
-    centre = function.centre(which)
+    centre = function.centre(which) if isinstance(which, slice) else function.sample(which, np.zeros(len(which)))
     count = len(centre)
     scale = lanes.scale
-    k, least, unit, side, caps, usual = first_steps(lanes, scheme)
+    k, least, unit, side, caps, usual = _first_steps(lanes, scheme)
     samples, state, results = room.of(count)
     samples[0] = centre
-    batch = _Batch(count, which, scale, k, unit, caps, samples, state, results, whole)
+    batch = Batch(count, which, scale, k, unit, caps, samples, state, results, whole)
     h = np.empty(count)
     if usual and _finite(centre):
         backend.powers(k, h)
@@ -291,20 +117,26 @@ def _finite(a: NDArray[float64]) -> bool:
     return bool(np.isfinite(a.sum()) or np.isfinite(a).all())
 
 
-def _later_rounds(function: Function, batch: _Batch, scheme: Scheme) -> Judgements:
-    order, h, going = np.arange(batch.count), np.empty(batch.count), batch.count
+def later_rounds(function: Function, batch: Batch, scheme: Scheme) -> Judgements:
+    order, going = np.arange(batch.count), batch.count
     while going:
-        work = np.empty(going, intp)
-        counts = backend.next_round(
-            batch.state, batch.results[3], batch.scale, scheme.close, going, batch.k, order, work, h
-        )
+        counts, h = next_round(batch, scheme, order, going)
         going = sum(counts)
         yield from _round(function, batch, scheme, order, counts, h, False)
 
 
+def next_round(batch: Batch, scheme: Scheme, order: NDArray[intp], going: int) -> tuple[list[int], NDArray[float64]]:
+    """How many lanes of each kind go on, of the first `going` in order, and their steps; sorts them, and changes `batch.k`."""
+    h, work = np.empty(going), np.empty(going, intp)
+    counts = backend.next_round(
+        batch.state, batch.results[STATUS], batch.scale, scheme.close, going, batch.k, order, work, h
+    )
+    return counts, h
+
+
 def _round(
     function: Function,
-    batch: _Batch,
+    batch: Batch,
     scheme: Scheme,
     order: NDArray[intp],
     counts: list[int],
@@ -321,7 +153,7 @@ def _round(
 
 def _judge(
     function: Function,
-    batch: _Batch,
+    batch: Batch,
     scheme: Scheme,
     place: int,
     at: int,
@@ -357,7 +189,7 @@ def _sample(
     taken = np.empty((len(offsets), len(chosen), out.shape[2]))
     function.sample_nodes(_among(which, chosen), offsets, h, taken)
     for new, old in zip(taken, out):
-        _put(old, chosen, new)
+        put(old, chosen, new)
 
 
 def _by_kind(
@@ -371,17 +203,17 @@ def _by_kind(
     return kept[np.argsort(place[kept], kind="stable")], counts
 
 
-def first_steps(
+def _first_steps(
     lanes: Lanes, scheme: Scheme
 ) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64], bool]:
     """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by
     side, of every lane; and whether all lanes are as usual, so that nothing else is to be minded."""
     k, least = np.empty((2, lanes.count))
     unit = _unit(lanes, scheme)
-    usual = backend.start(lanes.scale, unit, scheme.unit, scheme.close, k, least)
+    usual = backend.start(lanes.scale, unit, over_scale(lanes, scheme), scheme.close, k, least)
     if lanes.room is None:
-        return k, least, unit, scheme.first_side, _UNLIMITED, usual
-    caps = _caps(lanes, scheme)
+        return k, least, unit, scheme.first_side, UNLIMITED, usual
+    caps = caps_of(lanes, scheme)
     if usual and (k <= caps[scheme.first_side]).all():
         return k, least, unit, scheme.first_side, caps, True
     side = np.full(lanes.count, scheme.first_side, dtype=intp)
@@ -398,18 +230,23 @@ def _of_side(caps: NDArray[float64], side: NDArray[intp] | int, count: int) -> N
     return np.asarray(np.broadcast_to(caps, (3, count))[np.broadcast_to(side, (count,)), np.arange(count)])
 
 
+def over_scale(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
+    """log2 of the first step over the scale: one number, or one for each octave of the scale."""
+    return scheme.first if lanes.first is None else lanes.first
+
+
 def _unit(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
     """log2 of the step for a scale of one: one for all lanes, or one for each."""
     one = np.array(lanes.unit, float64, ndmin=1)
     unit, unused = np.empty((2, one.size))
-    backend.start(one, np.zeros(one.size), scheme.unit, scheme.close, unit, unused)
+    backend.start(one, np.zeros(one.size), scheme.first, scheme.close, unit, unused)
     return unit
 
 
-def _caps(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
+def caps_of(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
     """log2 of the largest steps by side, of every lane or one for all."""
     if lanes.room is None:
-        return _UNLIMITED
+        return UNLIMITED
     return np.stack([_cap(lanes.room, scheme, side) for side in (0, 1, -1)])
 
 
@@ -418,3 +255,11 @@ def _cap(room: NDArray[float64], scheme: Scheme, side: int) -> NDArray[float64]:
         return np.full(room.shape[1], -np.inf)
     offsets = [t for level in scheme.levels[side] for t in level.offsets]
     return largest_exponent(room, max(offsets), -min(offsets))
+
+
+def put(row: NDArray[float64], at: NDArray[intp] | slice, values: NDArray[float64]) -> None:
+    """row[at] = values, both (lanes, outputs): single columns much faster."""
+    if row.shape[1] == 1:
+        row[:, 0][at] = values[:, 0]
+    else:
+        row[at] = values

@@ -18,7 +18,7 @@ agree to the last bit.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache
+from functools import cache, cached_property
 from math import factorial, frexp, sqrt
 
 import numpy as np
@@ -116,6 +116,11 @@ class Scheme:
         """log2 of the first step where the scale of f along the lane is one: a little below the best step there."""
         aimed_power, missed = self.levels[self.first_side][0].table[5:7]
         return round((-52.0 - float(missed)) / float(aimed_power) - 1.6)
+
+    @cached_property
+    def first(self) -> NDArray[float64]:
+        """The same as an array."""
+        return np.array([float(self.unit)])
 
 
 # Intermediate results such as 1 + x are rounded alike at points on a lattice, and look smooth there. A point off any

@@ -25,7 +25,7 @@ def combine(
 def start(
     scale: NDArray[float64],
     k_unit: NDArray[float64],
-    unit: float,
+    unit: NDArray[float64],
     close: float,
     k: NDArray[float64],
     k_least: NDArray[float64],
@@ -129,7 +129,7 @@ def rounds(
     eps: float,
     scale: NDArray[float64],
     k_unit: NDArray[float64],
-    unit: float,
+    unit: NDArray[float64],
     close: float,
     caps: NDArray[float64],
     first_cap: int,

@@ -54,7 +54,7 @@ cdef extern from "fastdiff.h" nogil:
         double *results
         size_t lanes, outputs, nodes, stride, units, cap_row
     ctypedef struct fd_control_kernels:
-        int (*start)(const double *scale, const double *k_unit, size_t units, double unit, double close, double *k,
+        int (*start)(const double *scale, const double *k_unit, size_t units, const double *unit, size_t octaves, double close, double *k,
                      double *k_least, size_t lanes) noexcept nogil
         void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
@@ -157,7 +157,9 @@ cdef extern from "fastdiff.h" nogil:
         const double *k_unit
         const double *caps
         size_t cap_row, first_cap
-        double unit, close, eps
+        const double *unit
+        size_t octaves
+        double close, eps
         int side, whole
         double *found
         size_t stride
@@ -226,19 +228,20 @@ def combine(
 def start(
     cnp.ndarray scale not None,
     cnp.ndarray k_unit not None,
-    double unit,
+    cnp.ndarray unit not None,
     double close,
     cnp.ndarray k not None,
     cnp.ndarray k_least not None,
 ):
     cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
     cdef const double *pk_unit = <const double *> cnp.PyArray_DATA(k_unit)
+    cdef const double *punit = <const double *> cnp.PyArray_DATA(unit)
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
     cdef double *pk_least = <double *> cnp.PyArray_DATA(k_least)
-    cdef size_t lanes = cnp.PyArray_SIZE(scale), units = cnp.PyArray_SIZE(k_unit)
+    cdef size_t lanes = cnp.PyArray_SIZE(scale), units = cnp.PyArray_SIZE(k_unit), octaves = cnp.PyArray_SIZE(unit)
     cdef bint usual
     with nogil:
-        usual = K.control.start(pscale, pk_unit, units, unit, close, pk, pk_least, lanes)
+        usual = K.control.start(pscale, pk_unit, units, punit, octaves, close, pk, pk_least, lanes)
     return usual
 
 
@@ -587,7 +590,7 @@ cdef class Follower:
             result[STATUS_], result[VALUE_], result[ERROR_], result[K_] = 2, NAN, INFINITY, 0
             return 0
         result[STATUS_] = 0
-        K.control.start(&scale, &unit, 1, unit, 0, &k, &least, 1)
+        K.control.start(&scale, &unit, 1, &unit, 1, 0, &k, &least, 1)
         if scale == 0 and centre == 0:
             k -= self.closer
         k = max(k, least)
@@ -856,7 +859,7 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
-           cnp.ndarray k_unit not None, double unit, double close, cnp.ndarray caps not None, size_t first_cap, int side,
+           cnp.ndarray k_unit not None, cnp.ndarray unit not None, double close, cnp.ndarray caps not None, size_t first_cap, int side,
            bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count, size_t enough):
     """Rounds of lanes lo to hi of one variant with one output, as far as they go on in company: csrc/rounds.c. `levels`:
     table and offsets of each; `caps` are those of all lanes, or of the lanes from number `first_cap` on.
@@ -880,7 +883,8 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
         elements += replay.inputs[i].elements
     r.scale, r.k_unit = <const double *> cnp.PyArray_DATA(scale), <const double *> cnp.PyArray_DATA(k_unit)
     r.caps, r.cap_row, r.first_cap = <const double *> cnp.PyArray_DATA(caps), cnp.PyArray_DIM(caps, 1), first_cap
-    r.unit, r.close, r.eps, r.side, r.whole = unit, close, eps, side, whole
+    r.unit, r.octaves = <const double *> cnp.PyArray_DATA(unit), cnp.PyArray_SIZE(unit)
+    r.close, r.eps, r.side, r.whole = close, eps, side, whole
     r.found, r.stride = <double *> cnp.PyArray_DATA(found), cnp.PyArray_DIM(found, 1)
     cdef size_t room = tile * (8 + level[r.levels - 1].nodes + FD_STATE + elements)
     cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [room], cnp.NPY_DOUBLE, 0)

@@ -217,20 +217,22 @@ class _Spectrum:
 def start(
     scale: NDArray[float64],
     k_unit: NDArray[float64],
-    unit: float,
+    unit: NDArray[float64],
     close: float,
     k: NDArray[float64],
     k_least: NDArray[float64],
 ) -> bool:
     """log2 of the first and of the least step of lanes whose points have these scales (sizes of x along the lane): that of a
     step which suits functions whose scale is |x|, and one that leaves a few bits of difference between x and its
-    neighbours. `unit` is log2 of the first step where the scale is one; where it is unknown, zero, `k_unit` counts.
+    neighbours. `unit` is log2 of the first step over the scale: one number, or one for each sign and octave of the scale,
+    which is the top of the bits of scale / sqrt(2); where the scale is unknown, zero, `k_unit` counts.
 
     Returns whether all is as usual: scales are known and finite, all first steps at least `close` octaves above the least.
     """
     rounded = _exponent(np.abs(scale) * 0.7071067811865476)
     k_least[...] = _least(scale)
-    first = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + unit, _SMALLEST), _LARGEST))
+    over = unit[(scale * 0.7071067811865476).view(np.uint64) >> 52] if unit.size > 1 else unit
+    first = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + over, _SMALLEST), _LARGEST))
     np.maximum(first, k_least, out=k)
     return bool(((k - k_least >= close) & (scale != 0) & np.isfinite(scale)).all())
 

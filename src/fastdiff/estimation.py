@@ -1,0 +1,196 @@
+"""The engine for automatic steps: estimates along every lane of a call, in tiles that stay in cache, on several threads."""
+
+from collections.abc import Iterator
+from threading import Thread
+
+import numpy as np
+from numpy import float64, intp
+from numpy.typing import NDArray
+
+from . import steps, threads
+from .config import available_cpus
+from .functions import Function
+from .kernels import backend
+from .lanes import Estimates, Lanes, joined
+from .pilots import MANY, with_first_steps
+from .rounds import (
+    STATUS,
+    UNLIMITED,
+    VALUE,
+    Batch,
+    Judgements,
+    Room,
+    caps_of,
+    first_round,
+    later_rounds,
+    over_scale,
+    put,
+)
+from .steps import Scheme
+
+TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
+LATE = 6000  # elements that make it worth while to go on with those that need more rounds than most
+UNUSUAL = 2000  # lanes that the engine takes where a function that makes its own rounds has come to an unusual one
+
+
+def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = True) -> Estimates:
+    """Derivatives along every lane at steps found automatically; unless `whole` nothing but values."""
+    count = lanes.count
+    outputs = function.outputs
+    if outputs is None:
+        outputs = function.centre(slice(0, count if count <= TILE else 1)).shape[1] if count else 1
+    if count == 0 or outputs == 0:
+        nothing = np.zeros((count, outputs))
+        return Estimates(nothing, nothing, nothing, nothing.astype(intp))
+    size = max(TILE // outputs, 1)
+    if count <= size or not function.divisible:
+        size = count
+    elif count >= MANY:
+        lanes = with_first_steps(function, lanes, scheme, outputs)
+    found = np.empty((len(steps.RESULTS) if whole else 1, count, outputs))
+    tiles = -(-count // size)
+    workers = min(function.threads or available_cpus(), tiles)
+    length = size * -(-tiles // (4 * workers))  # of a span: some for each thread, as one may be slower than another
+    spans = [slice(at, min(at + length, count)) for at in range(0, count, length)]
+    parts = function.parts(len(spans)) if workers > 1 else None
+    beside = parts is None and workers > 1 and backend.NAME == "compiled"
+    if parts is None:  # f is called by this thread alone
+        spans, workers = [slice(0, count)], 1
+
+    def work(i: int) -> None:
+        with np.errstate(all="ignore"):  # threads do not inherit it
+            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, found, beside)
+
+    threads.each(work, len(spans), workers)
+    if parts:
+        function.nfev += sum(part.nfev for part in parts)
+    if not whole:
+        unknown = np.broadcast_to(np.nan, found[0].shape)
+        running = np.broadcast_to(intp(steps.RUNNING), found[0].shape)
+        return joined(found[0], unknown, unknown, running, function.is_complex)
+    error, value, step, status = found
+    np.copyto(error, np.inf, where=np.isnan(value))
+    backend.powers(step, step)
+    return joined(value, error, step, status.astype(intp), function.is_complex)
+
+
+def _span(
+    function: Function, lanes: Lanes, span: slice, size: int, scheme: Scheme, found: NDArray[float64], beside: bool
+) -> None:
+    """The first round in tiles of that size; the few lanes that go on after it go on together."""
+    left, outputs, whole = span.stop - span.start, found.shape[2], len(found) > 1
+    kept = slice(None) if whole else slice(VALUE, VALUE + 1)  # rows of the results
+    rooms = [Room(min(size, left), outputs, scheme) for _ in range(2 if beside else 1)]
+    spare: list[Batch] = []
+    late: Batch | None = None
+    enough = max(LATE // outputs, 1)
+    most = min(enough + size, left)
+    replayed = function.makes_rounds and not isinstance(lanes.unit, np.ndarray)
+    caps = caps_of(lanes.part(span), scheme) if replayed else UNLIMITED
+
+    def gathering() -> Batch:
+        nonlocal late
+        if late is None:
+            late = spare.pop() if spare else Batch.late(most, outputs, lanes, scheme, whole)
+        return late
+
+    def ready() -> bool:
+        """Whether many lanes are late, or all have begun."""
+        return late is not None and (late.count >= enough or not left)
+
+    def gathered() -> Judgements:
+        """Later rounds of the lanes that are late, when it is time."""
+        nonlocal late
+        if late is None or not ready():
+            return
+        own, late = late, None
+        yield from later_rounds(function, own, scheme)
+        for row, late_row in zip(found, own.results[kept]):
+            put(row, own.which[: own.count], late_row[: own.count])
+        own.count = 0
+        spare.append(own)
+
+    def tile(which: slice, room: Room) -> Judgements:
+        nonlocal left
+        batch = yield from first_round(function, lanes.part(which), which, scheme, room, whole)
+        going = np.count_nonzero(batch.results[STATUS] == steps.RUNNING)
+        if 2 * going > batch.results[STATUS].size:  # they have company enough
+            yield from later_rounds(function, batch, scheme)
+        elif going:
+            to = gathering()
+            to.count = backend.gather(batch.arrays, to.arrays, which.start, to.which, to.count)
+        found[:, which] = batch.results[kept]
+        rooms.append(room)
+        left -= batch.count
+        yield from gathered()
+
+    def tasks() -> Iterator[Judgements]:
+        nonlocal left
+        at = span.start
+        while at < span.stop:
+            if replayed:
+                left_over = slice(at, span.stop)
+                reached = _rounds(function, lanes, left_over, scheme, found, gathering(), enough, caps, span.start)
+                left -= reached - at
+                at = reached
+                if ready():
+                    yield gathered()
+                    continue
+            which = slice(at, min(at + (UNUSUAL if replayed else size), span.stop))
+            at = which.stop
+            yield tile(which, rooms.pop())
+
+    _do(tasks(), beside)
+
+
+def _rounds(
+    function: Function,
+    lanes: Lanes,
+    span: slice,
+    scheme: Scheme,
+    found: NDArray[float64],
+    late: "Batch",
+    enough: int,
+    caps: NDArray[float64],
+    first_cap: int,
+) -> int:
+    """All rounds of usual lanes, by functions that make them faster than the engine, up to an unusual one, or until enough
+    are late: where that is."""
+    levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
+    reached, late.count = function.rounds(
+        span, levels, function.eps, lanes.scale, late.unit, over_scale(lanes, scheme), scheme.close, caps, first_cap, scheme.first_side,
+        late.whole, found, late.arrays, late.which, late.count, enough,
+    )  # fmt: skip
+    return reached
+
+
+def _do(tasks: Iterator[Judgements], beside: bool) -> None:
+    """Do all tasks in this thread and, if `beside`, judge in another one what they want judged when it is not busy; the next
+    task begins meanwhile. No more than two are under way."""
+    if not beside:
+        for task in tasks:
+            for arguments in task:
+                backend.control(*arguments)
+        return
+    other = backend.Beside()
+    thread = Thread(target=other.serve, daemon=True)
+    thread.start()
+    current, waiting = next(tasks, None), None
+    try:
+        while current is not None:
+            wanted = next(current, None)
+            if wanted is not None and not other.done():
+                backend.control(*wanted)
+                continue
+            if wanted is not None:
+                other.begin(*wanted)
+                current, waiting = waiting, current
+            else:
+                current = None
+            current = current or next(tasks, None)
+            if current is None and waiting is not None:
+                other.wait()
+                current, waiting = waiting, None
+    finally:
+        other.end()
+        thread.join()
