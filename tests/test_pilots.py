@@ -28,7 +28,11 @@ def hermite(x, order):
 def in_parts(f, x, **options):
     """Value, error bar and evaluations from calls too small to learn anything."""
     parts = [derivative(f, part, full_output=True, **options) for part in np.array_split(x, 2)]
-    return np.concatenate([p.value for p in parts]), np.concatenate([p.error for p in parts]), sum(p.nfev for p in parts)
+    return (
+        np.concatenate([p.value for p in parts]),
+        np.concatenate([p.error for p in parts]),
+        sum(p.nfev for p in parts),
+    )
 
 
 @pytest.mark.parametrize(
