@@ -276,12 +276,12 @@ typedef struct {
 
 typedef struct {
     /* Makes the rounds of lanes lo to hi, tile by tile, as far as they go on in company. The others are gathered in `late`,
-     * as by the kernel `gather`, from number *count on. Ends before a tile in which a lane is unusual: by `start`, or its
-     * first step is larger than it may be, or f(x) is not finite; or when `enough` lanes are late: for these and a tile
-     * `late` has room. Returns where, and adds to *nfev the evaluations in the tiles that it has done. `work` has room for
-     * tile * (8 + nodes of the last level + FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
+     * as by the kernel `gather`, from number *count on. Unusual lanes are left out, and named in `odd` from number *odds on:
+     * those that are so by `start`, or whose first step is larger than it may be, or f(x) not finite. Ends when `enough`
+     * lanes are late, or odd: for these and a tile there is room. Returns where, and adds to *nfev the evaluations. `work`
+     * has room for tile * (8 + nodes of the last level + FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
     size_t (*make)(const fd_rounds *rounds, size_t lo, size_t hi, double *work, ptrdiff_t *places, const fd_lanes *late,
-                   ptrdiff_t *which, size_t *count, size_t *nfev);
+                   ptrdiff_t *which, size_t *count, ptrdiff_t *odd, size_t *odds, size_t *nfev);
 } fd_rounds_kernels;
 
 /* All kernels of one level. */

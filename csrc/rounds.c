@@ -9,7 +9,7 @@ extern const fd_program_kernels FD_NAME(fd_program);
 #define CONTROL FD_NAME(fd_control)
 #define PROGRAM FD_NAME(fd_program)
 
-enum { RUNNING = 0, VALUE = 1, STATUS = 3, RESULTS = 4, KINDS = 16 };
+enum { RUNNING = 0, LEFT_OUT = -1, VALUE = 1, STATUS = 3, RESULTS = 4, KINDS = 16 };
 enum { COMPANY = 32 }; /* lanes of one kind that are worth a round; fewer go on with those of other tiles */
 
 /* A tile of lanes, and room for what they need. */
@@ -44,50 +44,66 @@ static void judge(const fd_rounds *r, const tile *t, size_t level, const ptrdiff
 
 static size_t place_of(int side) { return side > 0 ? 1 : side < 0 ? 2 : 0; }
 
-static int finite(const double *a, size_t n)
+static int is_finite(double value)
 {
     const uint64_t top = UINT64_C(0x7ff0000000000000);
-    uint64_t lost = 0;
-    for (size_t i = 0; i < n; i++) {
-        uint64_t bits;
-        memcpy(&bits, a + i, sizeof bits);
-        lost |= (bits & top) == top;
-    }
-    return lost == 0;
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (bits & top) != top;
 }
 
-/* Whether no first step is larger than its lane has room for. */
-static int has_room(const fd_lanes *a, int side)
+static int all_finite(const double *a, size_t n)
 {
-    const double *cap = a->caps + place_of(side) * a->cap_row;
-    int beyond = 0;
-    for (size_t i = 0; i < a->lanes; i++)
-        beyond |= a->k[i] > cap[a->cap_row > 1 ? i : 0];
-    return !beyond;
+    int lost = 0;
+    for (size_t i = 0; i < n; i++)
+        lost |= !is_finite(a[i]);
+    return !lost;
 }
 
-/* The first round of n lanes, or 0 if one of them is unusual: where no first step suits, or fits, or f(x) is not finite. */
-static int begin(const fd_rounds *r, tile *t, size_t lo, size_t n)
+/* Whether the first step of a lane is larger than it has room for. */
+static int beyond(const fd_lanes *a, int side, size_t i)
+{
+    return a->k[i] > a->caps[place_of(side) * a->cap_row + (a->cap_row > 1 ? i : 0)];
+}
+
+static int any_beyond(const fd_lanes *a, int side)
+{
+    int any = 0;
+    for (size_t i = 0; i < a->lanes; i++)
+        any |= beyond(a, side, i);
+    return any;
+}
+
+/* The first round of n lanes. Those that are odd stay where they are, and have ended. */
+static void begin(const fd_rounds *r, tile *t, size_t lo, size_t n, ptrdiff_t *odd, size_t *odds)
 {
     const fd_level *level = r->level;
     const fd_steps steps = {.h = (const char *)t->h, .h_lane = sizeof(double)};
+    const size_t before = *odds;
     t->first = lo;
     t->lanes.scale = (double *)r->scale + lo;
     t->lanes.lanes = t->lanes.stride = n;
     if (r->cap_row > 1)
         t->lanes.caps = (double *)r->caps + (lo - r->first_cap);
-    if (!CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->octaves, r->close, t->lanes.k, t->least, n) ||
-        !has_room(&t->lanes, r->side))
-        return 0;
+    const int usual = CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->octaves, r->close, t->lanes.k, t->least, n) &&
+                      !any_beyond(&t->lanes, r->side);
     CONTROL.powers(t->lanes.k, t->h, n);
     PROGRAM.begin(r->program, r->inputs, r->spaces, lo, n);
-    for (size_t i = 0; i < level->nodes; i++) {
+    PROGRAM.sample(r->program, r->spaces, 0, &steps, 0, 0, n, t->lanes.samples);
+    if (!usual || !all_finite(t->lanes.samples, n))
+        for (size_t i = 0; i < n; i++) {
+            const double scale = t->lanes.scale[i];
+            if (scale != 0 && is_finite(scale) && is_finite(t->lanes.samples[i]) && t->lanes.k[i] - t->least[i] >= r->close &&
+                !beyond(&t->lanes, r->side, i))
+                continue;
+            odd[(*odds)++] = (ptrdiff_t)(lo + i);
+            t->h[i] = 0;
+        }
+    for (size_t i = 1; i < level->nodes; i++)
         PROGRAM.sample(r->program, r->spaces, 0, &steps, level->offsets[i], 0, n, t->lanes.samples + i * n);
-        if (i == 0 && !finite(t->lanes.samples, n))
-            return 0;
-    }
     judge(r, t, 0, NULL, 0);
-    return 1;
+    for (size_t i = before; i < *odds; i++)
+        t->lanes.results[STATUS * n + ((size_t)odd[i] - lo)] = LEFT_OUT;
 }
 
 /* One number of each chosen lane, from data with a stride, next to each other. */
@@ -169,14 +185,13 @@ static size_t finish(const fd_rounds *r, tile *t, size_t *nfev)
 }
 
 static size_t make(const fd_rounds *r, size_t lo, size_t hi, double *work, ptrdiff_t *places, const fd_lanes *late,
-                   ptrdiff_t *which, size_t *count, size_t *nfev)
+                   ptrdiff_t *which, size_t *count, ptrdiff_t *odd, size_t *odds, size_t *nfev)
 {
     tile t = make_room(r, work, places);
-    while (lo < hi && *count < r->enough) {
-        const size_t n = hi - lo < r->tile ? hi - lo : r->tile;
-        if (!begin(r, &t, lo, n))
-            break;
-        *nfev += n * r->level->nodes;
+    while (lo < hi && *count < r->enough && *odds < r->enough) {
+        const size_t n = hi - lo < r->tile ? hi - lo : r->tile, before = *odds;
+        begin(r, &t, lo, n, odd, odds);
+        *nfev += (n - (*odds - before)) * r->level->nodes;
         const size_t left = finish(r, &t, nfev);
         for (size_t row = 0; row < RESULTS; row++)
             if (r->whole || row == VALUE)

@@ -388,6 +388,8 @@ typedef struct {
     double *found; /* RESULTS rows of `lanes`; lanes that were left keep what it held */
     size_t lo, hi, lanes, enough, reached, late, nfev;
     size_t octaves; /* numbers in the table of first steps, which are all the same */
+    size_t odds;
+    ptrdiff_t odd; /* the last of them */
 } search;
 
 static void *run_search(void *data)
@@ -404,6 +406,7 @@ static void *run_search(void *data)
     fd_space spaces[FD_INPUTS + 1] = {0};
     double *room = fill(&state, CUBE_ROWS * TILE), *work = fill(&state, TILE * (8 + NODES + FD_STATE + 1));
     ptrdiff_t *places = malloc(2 * TILE * sizeof *places), *which = malloc(n * sizeof *which);
+    ptrdiff_t *odd = malloc(n * sizeof *odd);
     double *first = fill(&state, s->octaves);
     for (size_t i = 0; i < s->octaves; i++)
         first[i] = unit;
@@ -411,7 +414,7 @@ static void *run_search(void *data)
                            .state = fill(&state, n * FD_STATE), .caps = (double *)caps, .samples = fill(&state, n * NODES),
                            .results = fill(&state, n * RESULTS), .lanes = n, .outputs = 1, .nodes = NODES, .stride = n,
                            .units = 1, .cap_row = 1};
-    if (!places || !which)
+    if (!places || !which || !odd)
         abort();
     spaces[FD_SCALARS].base = (char *)scalars;
     spaces[FD_DOUBLES].base = (char *)room;
@@ -419,12 +422,13 @@ static void *run_search(void *data)
                               .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps,
                               .cap_row = 1, .unit = first, .octaves = s->octaves, .close = -1e300, .eps = 0x1p-52,
                               .whole = 1, .found = s->found, .stride = s->lanes};
-    s->late = s->nfev = 0;
-    s->reached = s->k->rounds->make(&rounds, s->lo, s->hi, work, places, &late, which, &s->late, &s->nfev);
+    s->late = s->odds = s->nfev = 0;
+    s->reached = s->k->rounds->make(&rounds, s->lo, s->hi, work, places, &late, which, &s->late, odd, &s->odds, &s->nfev);
+    s->odd = s->odds ? odd[s->odds - 1] : -1;
     for (size_t i = 0; i < s->late; i++)
         s->found[(size_t)which[i] + STATUS * s->lanes] = 0;
-    free(room), free(work), free(places), free(which), free(first), free(late.scale), free(late.k), free(late.state), free(late.samples),
-        free(late.results);
+    free(room), free(work), free(places), free(which), free(odd), free(first), free(late.scale), free(late.k), free(late.state),
+        free(late.samples), free(late.results);
     return NULL;
 }
 
@@ -434,9 +438,9 @@ static int check_rounds(const fd_kernels *k, size_t n)
     double *x = fill(&state, n), *found = fill(&state, RESULTS * n), *other = fill(&state, RESULTS * n);
     for (size_t i = 0; i < n; i++)
         x[i] = (i % 2 ? 1 : -1) * (0.5 + (double)i / 64);
-    search all = {k, x, found, 0, n, n, n + 1, 0, 0, 0, 1};
+    search all = {k, x, found, 0, n, n, n + 1, 0, 0, 0, 1, 0, 0};
     run_search(&all);
-    int ok = all.reached == n && all.nfev >= n * NODES;
+    int ok = all.reached == n && all.odds == 0 && all.nfev >= n * NODES;
     if (n > 8 * TILE) /* some go on where they are, and some are left */
         ok &= all.late > 0 && all.late < n / 4 && all.nfev > n * NODES + n;
     for (size_t i = 0; i < n && ok; i++) { /* what ended is the derivative, within its error bar */
@@ -444,8 +448,8 @@ static int check_rounds(const fd_kernels *k, size_t n)
         ok = found[STATUS * n + i] != 1 || (off <= bar && -off <= bar && bar < 1e-6 * x[i] * x[i]);
     }
 #ifdef FD_THREADS
-    search first = {k, x, other, 0, n / 2, n, n + 1, 0, 0, 0, 1};
-    search second = {k, x, other, n / 2, n, n, n + 1, 0, 0, 0, FD_OCTAVES};
+    search first = {k, x, other, 0, n / 2, n, n + 1, 0, 0, 0, 1, 0, 0};
+    search second = {k, x, other, n / 2, n, n, n + 1, 0, 0, 0, FD_OCTAVES, 0, 0};
     pthread_t thread;
     if (pthread_create(&thread, NULL, run_search, &first))
         abort();
@@ -455,14 +459,14 @@ static int check_rounds(const fd_kernels *k, size_t n)
         for (size_t row = 0; row < RESULTS && found[STATUS * n + i] != 0 && other[STATUS * n + i] != 0; row++)
             ok &= same(k->level, "rounds in two threads", 1, other + row * n + i, found + row * n + i);
 #endif
-    if (n > TILE) { /* it ends before a tile with a lane that is none of its business */
+    if (n > TILE) { /* a lane that is none of its business is left out */
         const double zero = 0;
         x[n - 1] = 1 / zero;
         run_search(&all);
-        ok &= all.reached < n && n - all.reached <= TILE;
+        ok &= all.reached == n && all.odds == 1 && all.odd == (ptrdiff_t)n - 1 && found[STATUS * n + n - 1] == -1;
         all.enough = 1; /* and as soon as one is late */
         run_search(&all);
-        ok &= all.reached == n - n % TILE || (all.late > 0 && all.late <= TILE);
+        ok &= all.late > 0 ? all.late <= TILE : all.reached == n;
     }
     if (!ok)
         printf("FAIL rounds at level %s, %zu lanes\n", k->level, n);

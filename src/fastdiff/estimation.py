@@ -15,13 +15,13 @@ from .lanes import Estimates, Lanes, joined
 from .pilots import MANY, with_first_steps
 from .rounds import (
     STATUS,
-    UNLIMITED,
     VALUE,
     Batch,
     Judgements,
     Room,
     caps_of,
     first_round,
+    judged,
     later_rounds,
     over_scale,
     put,
@@ -30,7 +30,6 @@ from .steps import Scheme
 
 TILE = 16000  # elements (lanes times outputs) that go round together: what they need stays in cache
 LATE = 6000  # elements that make it worth while to go on with those that need more rounds than most
-UNUSUAL = 2000  # lanes that the engine takes where a function that makes its own rounds has come to an unusual one
 
 
 def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = True) -> Estimates:
@@ -59,7 +58,11 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = Tru
 
     def work(i: int) -> None:
         with np.errstate(all="ignore"):  # threads do not inherit it
-            _span(parts[i] if parts else function, lanes, spans[i], size, scheme, found, beside)
+            part = parts[i] if parts else function
+            if part.makes_rounds and not isinstance(lanes.unit, np.ndarray):
+                _replayed_span(part, lanes, spans[i], scheme, found, whole)
+            else:
+                _span(part, lanes, spans[i], size, scheme, found, beside)
 
     threads.each(work, len(spans), workers)
     if parts:
@@ -85,83 +88,70 @@ def _span(
     late: Batch | None = None
     enough = max(LATE // outputs, 1)
     most = min(enough + size, left)
-    replayed = function.makes_rounds and not isinstance(lanes.unit, np.ndarray)
-    caps = caps_of(lanes.part(span), scheme) if replayed else UNLIMITED
-
-    def gathering() -> Batch:
-        nonlocal late
-        if late is None:
-            late = spare.pop() if spare else Batch.late(most, outputs, lanes, scheme, whole)
-        return late
-
-    def ready() -> bool:
-        """Whether many lanes are late, or all have begun."""
-        return late is not None and (late.count >= enough or not left)
 
     def gathered() -> Judgements:
-        """Later rounds of the lanes that are late, when it is time."""
+        """Later rounds of the lanes that are late, when they are many, or all have begun."""
         nonlocal late
-        if late is None or not ready():
+        if late is None or (late.count < enough and left):
             return
         own, late = late, None
         yield from later_rounds(function, own, scheme)
-        for row, late_row in zip(found, own.results[kept]):
-            put(row, own.which[: own.count], late_row[: own.count])
+        _keep(found, own.which[: own.count], own)
         own.count = 0
         spare.append(own)
 
     def tile(which: slice, room: Room) -> Judgements:
-        nonlocal left
+        nonlocal left, late
         batch = yield from first_round(function, lanes.part(which), which, scheme, room, whole)
         going = np.count_nonzero(batch.results[STATUS] == steps.RUNNING)
         if 2 * going > batch.results[STATUS].size:  # they have company enough
             yield from later_rounds(function, batch, scheme)
         elif going:
-            to = gathering()
-            to.count = backend.gather(batch.arrays, to.arrays, which.start, to.which, to.count)
+            if late is None:
+                late = spare.pop() if spare else Batch.late(most, outputs, lanes, scheme, whole)
+            late.count = backend.gather(batch.arrays, late.arrays, which.start, late.which, late.count)
         found[:, which] = batch.results[kept]
         rooms.append(room)
         left -= batch.count
         yield from gathered()
 
     def tasks() -> Iterator[Judgements]:
-        nonlocal left
-        at = span.start
-        while at < span.stop:
-            if replayed:
-                left_over = slice(at, span.stop)
-                reached = _rounds(function, lanes, left_over, scheme, found, gathering(), enough, caps, span.start)
-                left -= reached - at
-                at = reached
-                if ready():
-                    yield gathered()
-                    continue
-            which = slice(at, min(at + (UNUSUAL if replayed else size), span.stop))
-            at = which.stop
-            yield tile(which, rooms.pop())
+        for at in range(span.start, span.stop, size):
+            yield tile(slice(at, min(at + size, span.stop)), rooms.pop())
 
     _do(tasks(), beside)
 
 
-def _rounds(
-    function: Function,
-    lanes: Lanes,
-    span: slice,
-    scheme: Scheme,
-    found: NDArray[float64],
-    late: "Batch",
-    enough: int,
-    caps: NDArray[float64],
-    first_cap: int,
-) -> int:
-    """All rounds of usual lanes, by functions that make them faster than the engine, up to an unusual one, or until enough
-    are late: where that is."""
+def _replayed_span(
+    function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], whole: bool
+) -> None:
+    """The same by a function that makes rounds itself, faster, but for lanes that have little company, and odd ones."""
     levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
-    reached, late.count = function.rounds(
-        span, levels, function.eps, lanes.scale, late.unit, over_scale(lanes, scheme), scheme.close, caps, first_cap, scheme.first_side,
-        late.whole, found, late.arrays, late.which, late.count, enough,
-    )  # fmt: skip
-    return reached
+    most = min(LATE + TILE, span.stop - span.start)
+    late, odd, odds = Batch.late(most, 1, lanes, scheme, whole), np.empty(most, intp), 0
+    caps, over, side = caps_of(lanes.part(span), scheme), over_scale(lanes, scheme), scheme.first_side
+    at = span.start
+    while at < span.stop:
+        at, late.count, odds = function.rounds(
+            slice(at, span.stop), levels, function.eps, lanes.scale, late.unit, over, scheme.close, caps, span.start, side,
+            whole, found, late.arrays, late.which, late.count, odd, odds, LATE,
+        )  # fmt: skip
+        if late.count >= LATE or at == span.stop:
+            judged(later_rounds(function, late, scheme))
+            _keep(found, late.which[: late.count], late)
+            late.count = 0
+        if odds >= LATE or (odds and at == span.stop):
+            which = odd[:odds]
+            batch = judged(first_round(function, lanes.part(which), which, scheme, Room(odds, 1, scheme), whole))
+            judged(later_rounds(function, batch, scheme))
+            _keep(found, which, batch)
+            odds = 0
+
+
+def _keep(found: NDArray[float64], which: NDArray[intp], batch: Batch) -> None:
+    """Of all results of a batch those that are wanted."""
+    for row, of_batch in zip(found, batch.results if len(found) > 1 else batch.results[VALUE : VALUE + 1]):
+        put(row, which, of_batch[: len(which)])
 
 
 def _do(tasks: Iterator[Judgements], beside: bool) -> None:

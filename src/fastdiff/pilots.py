@@ -1,6 +1,5 @@
 """First steps that many lanes learn from a few of them."""
 
-from collections.abc import Generator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +9,8 @@ from numpy.typing import NDArray
 
 from . import steps
 from .functions import Function
-from .kernels import backend
 from .lanes import OCTAVES, Lanes, octaves
-from .rounds import ERROR, STATUS, Batch, Judgement, Room, first_round, later_rounds, next_round
+from .rounds import ERROR, STATUS, Batch, Room, first_round, judged, later_rounds, next_round
 from .steps import Scheme
 
 MANY = 2**17  # lanes, from which on it is worth while
@@ -46,7 +44,7 @@ def with_first_steps(function: Function, lanes: Lanes, scheme: Scheme, outputs: 
     with np.errstate(all="ignore"):
         for attempt in range(ATTEMPTS):
             pilots = replace(lanes.part(which), first=first)
-            batch = _judged(first_round(function, pilots, which, scheme, room, True))
+            batch = judged(first_round(function, pilots, which, scheme, room, True))
             status, k = batch.results[STATUS], batch.k.copy()
             ends, goes_on = (status == steps.CONVERGED).all(axis=1), (status == steps.RUNNING).any(axis=1)
             if attempt == 0 and np.count_nonzero(goes_on) <= GAIN * count:
@@ -60,7 +58,7 @@ def with_first_steps(function: Function, lanes: Lanes, scheme: Scheme, outputs: 
             better = known & (ended > (share + GAIN) * (ended + going))
             if attempt == 0:
                 if tries.any():
-                    _judged(later_rounds(function, batch, scheme))
+                    judged(later_rounds(function, batch, scheme))
                 usual = _bars(batch)
             else:
                 better &= total(np.clip(_bars(batch) - usual, -4.0, 4.0) * ends) <= LOSS * ended
@@ -71,15 +69,6 @@ def with_first_steps(function: Function, lanes: Lanes, scheme: Scheme, outputs: 
             if not which.size:
                 break
     return lanes if (best == scheme.first).all() else replace(lanes, first=best)
-
-
-def _judged(judgements: Generator[Judgement, None, Any]) -> Any:
-    """What comes of them, with every judgement made at once."""
-    while True:
-        try:
-            backend.control(*next(judgements))
-        except StopIteration as end:
-            return end.value
 
 
 def _bars(batch: Batch) -> NDArray[float64]:

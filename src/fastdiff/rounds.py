@@ -26,6 +26,15 @@ UNLIMITED = np.full((3, 1), float(steps.LARGEST))  # log2 of the largest steps w
 _PLACES = (0, 1, -1, steps.CLOSE)  # the sides in the order of the kernel `next_round`
 
 
+def judged(judgements: Generator[Judgement, None, Any]) -> Any:
+    """What comes of rounds, with every judgement made at once."""
+    while True:
+        try:
+            backend.control(*next(judgements))
+        except StopIteration as end:
+            return end.value
+
+
 class Room:
     """Room for the samples, the state and the results of lanes; see `control`."""
 

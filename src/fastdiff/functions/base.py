@@ -67,8 +67,8 @@ class Function(ABC):
 
     makes_rounds = False  # whether it has `rounds`
 
-    def rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
-        """The kernel `rounds` on lanes of the span: up to where it has come, and how many lanes are late."""
+    def rounds(self, span: slice, *arguments: Any) -> tuple[int, int, int]:
+        """The kernel `rounds` on lanes of the span: up to where it has come, and how many lanes are late, and odd."""
         raise NotImplementedError
 
     @property

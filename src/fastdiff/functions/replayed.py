@@ -75,11 +75,11 @@ class Replayed(Function):
         """Of lanes that are one number which moves by its parameter, and have one output."""
         return self.count == 1 and self.outputs == 1 and self.lengths is None and backend.NAME == "compiled"
 
-    def rounds(self, span: slice, *arguments: Any) -> tuple[int, int]:
+    def rounds(self, span: slice, *arguments: Any) -> tuple[int, int, int]:
         ((_, tape),) = self._tapes(None, values=False)
-        reached, late, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, *arguments)
+        reached, late, odd, nfev = backend.rounds(tape, self.inputs, span.start, span.stop, *arguments)
         self.nfev += nfev
-        return reached, late
+        return reached, late, odd
 
     def sample_nodes(self, lanes: Lanes, offsets: Sequence[float], h: NDArray[float64], out: NDArray[float64]) -> None:
         if self.count > 1 or out.shape[2] > 1:

@@ -139,8 +139,10 @@ def rounds(
     late: tuple[NDArray[float64], ...],
     which: NDArray[intp],
     count: int,
+    odd: NDArray[intp],
+    odds: int,
     enough: int,
-) -> tuple[int, int, int]: ...
+) -> tuple[int, int, int, int]: ...
 def difference(
     tape: Any,
     inputs: list[NDArray[float64]],

@@ -166,7 +166,8 @@ cdef extern from "fastdiff.h" nogil:
     enum: FD_STATE
     ctypedef struct fd_rounds_kernels:
         size_t (*make)(const fd_rounds *rounds, size_t lo, size_t hi, double *work, ptrdiff_t *places,
-                       const fd_lanes *late, ptrdiff_t *which, size_t *count, size_t *nfev) noexcept nogil
+                       const fd_lanes *late, ptrdiff_t *which, size_t *count, ptrdiff_t *odd, size_t *odds,
+                       size_t *nfev) noexcept nogil
     ctypedef struct fd_kernels:
         const char *level
         const fd_stencil_kernels *stencil
@@ -860,11 +861,12 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
            cnp.ndarray k_unit not None, cnp.ndarray unit not None, double close, cnp.ndarray caps not None, size_t first_cap, int side,
-           bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count, size_t enough):
+           bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count,
+           cnp.ndarray odd not None, size_t odds, size_t enough):
     """Rounds of lanes lo to hi of one variant with one output, as far as they go on in company: csrc/rounds.c. `levels`:
     table and offsets of each; `caps` are those of all lanes, or of the lanes from number `first_cap` on.
 
-    Returns where it ended, before an unusual lane or because `enough` are late; how many lanes lie in `late`; evaluations."""
+    Returns where it ended, because `enough` are late or odd; how many lanes lie in `late` and in `odd`; evaluations."""
     cdef size_t tile = min(hi - lo, <size_t> tape.tile), i, elements = 0, nfev = 0
     cdef _Replay replay = _Replay(tape, inputs, None, None, tile)
     cdef fd_level level[MOST_LEVELS]
@@ -894,9 +896,9 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
     with nogil:
         fegetexceptflag(&flags, FE_ALL_EXCEPT)
         lo = K.rounds.make(&r, lo, hi, <double *> cnp.PyArray_DATA(work), <ptrdiff_t *> cnp.PyArray_DATA(places), &to,
-                           <ptrdiff_t *> cnp.PyArray_DATA(which), &count, &nfev)
+                           <ptrdiff_t *> cnp.PyArray_DATA(which), &count, <ptrdiff_t *> cnp.PyArray_DATA(odd), &odds, &nfev)
         fesetexceptflag(&flags, FE_ALL_EXCEPT)
-    return lo, count, nfev
+    return lo, count, odds, nfev
 
 
 def difference(tape, list inputs not None, h, double unit, direction, cnp.ndarray offsets not None,
