@@ -182,7 +182,17 @@ REFUSED = {
     "integer": (lambda x: x.astype(int), "int64"),
     "own error": (lambda x: x[17], "IndexError"),
     "no array": (lambda x: None, "NoneType|object"),
+    "whole numbers beyond float64": (lambda x: np.where(x > 9, 2**62, 1) * 2 * x, "2\\*\\*53"),
+    "whole numbers that grow": (lambda x: (np.where(x > 9, 2**30, 1) ** 2) * x, "2\\*\\*53"),
+    "whole numbers that are cut": (lambda x: set_where(np.where(x > 0, 1, 2), x > 9, 0.5) * x, "whole numbers"),
+    "whole numbers divided": (lambda x: (x > 0) * 7 // (x < 9) * x, "whole numbers"),
+    "single precision": (lambda x: np.where(x > 0, np.float32(0.1), np.float32(0.2)) * x, "float32"),
 }
+
+
+def set_where(a, mask, value):
+    a[mask] = value
+    return a
 
 
 def _caught(x):
@@ -218,6 +228,7 @@ ELEMENTWISE = {
     "where": lambda x: np.where(x > A, x, 0.0) + np.clip(x, -1, A),
     "constant": lambda x: 3.0 + 0 * np.ones_like(x),
     "compare": lambda x: (x > 0) * x + np.heaviside(x, 0.5),
+    "whole numbers": lambda x: np.where(x > 0, 1, -1) * np.exp(x) + (3 * (x > 1) - 2) / 7,
 }
 
 
@@ -343,6 +354,46 @@ def test_random_expressions(operations, seed):
     with np.errstate(all="ignore"):
         want = np.array([interpret(operations, p) for p in points])
         program = record(lambda x: interpret(operations, x), [(6,)])
+        assert bits(program(points)) == bits(want)
+
+
+WHOLE = [
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.maximum, np.less, np.equal, np.power,
+    lambda a, b: np.where(a > 1, a, b),
+    lambda a, b: np.where(b, 3, a),
+    lambda a, b: set_where(a + 0, a > b, b.sum() if np.ndim(b) else b),
+    lambda a, b: np.stack([a * np.ones(6, int), b + np.zeros(6, int)]).max(axis=0),
+    lambda a, b: np.concatenate([(a + np.zeros(6, int))[:3], (b + np.zeros(6, int))[3:]]),
+    lambda a, b: np.sum(a) * b,
+    lambda a, b: np.square(a) - abs(b),
+    lambda a, b: np.logical_and(a, b) + np.sqrt(abs(a)),
+    lambda a, b: np.mean(a) + (-b),
+    lambda a, b: np.round(a * b),
+    lambda a, b: (a + np.zeros(6, int)).reshape(2, 3).T.ravel() * b,
+]  # fmt: skip
+
+
+def with_whole_numbers(operations, x):
+    values = [x, x > 0, np.where(x > 0.5, 3, -2), np.where(x > 1, 2**40, 1), 2, 0.5, np.arange(6), np.int8(100)]
+    for which, i, j in operations:
+        values.append(WHOLE[which](values[i % len(values)], values[j % len(values)]))
+    return values[-1] * np.ones(6) + x * 0
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(st.tuples(st.integers(0, len(WHOLE) - 1), st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=8),
+    st.integers(0, 2**32 - 1),
+)
+def test_whole_numbers_are_computed_as_numpy_does_or_not_at_all(operations, seed):
+    """Overflow, cut-off fractions and division by zero are not those of float64."""
+    points = np.random.default_rng(seed).standard_normal((11, 6)) * 2
+    with np.errstate(all="ignore"):
+        try:
+            want = np.array([with_whole_numbers(operations, p) for p in points])
+            program = record(lambda x: with_whole_numbers(operations, x), [(6,)])
+        except (Untraceable, TypeError, ValueError):  # what NumPy does not do
+            return
         assert bits(program(points)) == bits(want)
 
 

@@ -22,6 +22,8 @@ from .tracing import (
     _guarded,
     _holds_traced,
     _is_traced,
+    _most,
+    _numbers,
     _plain,
     _recorder_of,
     _reduce,
@@ -249,7 +251,8 @@ def _like_function(value: Any) -> Callable[..., Any]:
         x: Any, fill: Any = value, dtype: Any = None, order: Any = "K", subok: Any = True, shape: Any = None
     ) -> Any:
         recorder = _recorder_of((x, fill))
-        if shape is not None or (dtype is not None and np.dtype(dtype) != float64) or (_is_traced(x) and x.truth):
+        kind = (x.dtype if _is_traced(x) else np.asarray(x).dtype) if dtype is None else np.dtype(dtype)
+        if shape is not None or kind != float64:
             raise Untraceable("zeros_like and the like, in this form")
         layout = x.rows if _is_traced(x) else np.asarray(x)
         out = np.empty_like(layout, int64, order=order)
@@ -313,6 +316,7 @@ def _extreme(ufunc: np.ufunc) -> Callable[..., Any]:
 def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     if out is not None:
         raise Untraceable("round with out=")
+    _double(a)
     if not decimals:
         return np.rint(a)
     power = 10.0 ** abs(decimals)
@@ -325,7 +329,7 @@ def _atleast(n: int) -> Callable[..., Any]:
         if recorder.elementwise:
             return arrays[0] if len(arrays) == 1 else arrays
         made = [
-            Traced(recorder, (np.atleast_1d, np.atleast_2d, np.atleast_3d)[n - 1](t.rows), truth=t.truth)
+            t.like((np.atleast_1d, np.atleast_2d, np.atleast_3d)[n - 1](t.rows))
             for t in (_stack_like(recorder, a) for a in arrays)
         ]
         return made[0] if len(made) == 1 else tuple(made)
@@ -387,7 +391,7 @@ def _made(recorder: Recorder, instead_of: Any, value: Any, dtype: Any, options: 
         rows = np.ascontiguousarray(rows)
     if rows is made.rows and not made.scalar:
         return made
-    return Traced(recorder, rows.reshape((1,) * (ndmin - rows.ndim) + rows.shape), truth=made.truth)
+    return made.like(rows.reshape((1,) * (ndmin - rows.ndim) + rows.shape))
 
 
 def _blank(recorder: Recorder, instead_of: Any, shape: Any, *args: Any, **options: Any) -> Any:
@@ -401,7 +405,9 @@ def _blank(recorder: Recorder, instead_of: Any, shape: Any, *args: Any, **option
     if instead_of is np.full:
         fill = args[0] if args else options["fill_value"]
         dtype = options.get("dtype", args[1] if len(args) > 1 else None)
-        if not _is_traced(fill) and dtype is None and np.asarray(fill).dtype != float64:
+        if dtype is None and (fill.dtype if _is_traced(fill) else np.asarray(fill).dtype) != float64:
+            if _is_traced(fill):
+                recorder.fail(f"full of {fill.dtype}")
             return instead_of(shape, *args, **options)
     rows = np.empty(shape, int64, order)
     rows[...] = _rows(recorder, fill, "d")
@@ -454,10 +460,12 @@ def _move(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     first = tuple(args[0]) if lists and not _is_traced(args[0]) else args[:arrays]
     given = [_stack_like(recorder, v) for v in first] if not (lists and _is_traced(args[0])) else list(args[0])
     truth = all(t.truth for t in given)
-    rows: list[Any] = [t.rows if truth else _double(t) for t in given]
+    whole = not truth and all(t.truth or t.most is not None for t in given)
+    most = max(map(_most, given)) if whole and given else None
+    rows: list[Any] = [t.rows if truth else _numbers(t) for t in given]
     found = func(rows, *args[1:], **kwargs) if lists else func(*rows, *args[arrays:], **kwargs)
     if isinstance(found, np.ndarray):
-        return Traced(recorder, found, truth=truth)
+        return Traced(recorder, found, truth=truth, most=most)
     if isinstance(found, (list, tuple)):
-        return type(found)(Traced(recorder, f, truth=truth) for f in found)
-    return Traced(recorder, np.array(found), truth=truth, scalar=True)
+        return type(found)(Traced(recorder, f, truth=truth, most=most) for f in found)
+    return Traced(recorder, np.array(found), truth=truth, scalar=True, most=most)

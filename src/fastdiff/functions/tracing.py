@@ -180,8 +180,19 @@ def _plain_ufunc(ufunc: Any) -> np.ufunc:
 MOST_OPERANDS = 16  # FD_MAX_OPERANDS of csrc/fastdiff.h
 
 
-def _resolve(ufunc: Any, dtypes: tuple[Any, ...]) -> tuple[np.ufunc, int, str]:
-    """The inner loop that NumPy would call for these operands: ufunc, number, types such as 'dd->d'."""
+INT = np.dtype(int64).char
+MOST_EXACT = 2**53  # whole numbers up to here are exact as float64
+LEAST_MOST = 2**20  # and up to here may be assigned to any whole numbers
+# What NumPy computes of whole numbers as it does of float64, as long as they are exact.
+WHOLE = frozenset({
+    np.add, np.subtract, np.multiply, np.true_divide, np.square, np.negative, np.positive, np.absolute, np.maximum, np.minimum,
+    np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal, np.logical_and, np.logical_or,
+    np.logical_not, np.logical_xor,
+})  # fmt: skip
+
+
+def _resolve(ufunc: Any, dtypes: tuple[Any, ...]) -> tuple[np.ufunc, str]:
+    """The inner loop that NumPy would call for these operands: ufunc, and types such as 'dd->d'."""
     plain = _plain_ufunc(ufunc)
     if plain.signature is not None:
         raise Untraceable(f"{plain.__name__} works on whole arrays (it is a generalized ufunc)")
@@ -196,13 +207,13 @@ def _resolve(ufunc: Any, dtypes: tuple[Any, ...]) -> tuple[np.ufunc, int, str]:
         raise Untraceable(f"{plain.__name__} has no loop for these types") from None
     chars = "".join(d.char for d in found)
     types = f"{chars[: plain.nin]}->{chars[plain.nin :]}"
-    if set(chars) - set("d?l") or set(chars[plain.nin :]) - set("d?"):
+    if set(chars) - {*"d?l", INT} or set(chars[plain.nin :]) - {*"d?", *(INT if plain in WHOLE else "")}:
         raise Untraceable(f"{plain.__name__} would compute in {types}, not in float64")
     if types not in plain.types:
         raise Untraceable(f"{plain.__name__} has no inner loop {types}")
     if len(set(chars[plain.nin :])) > 1:
         raise Untraceable(f"{plain.__name__} returns truth values along with numbers")
-    return plain, plain.types.index(types), types
+    return plain, types
 
 
 ADD = (np.add, np.add.types.index("dd->d"))
@@ -226,14 +237,20 @@ class _Probe(np.ndarray[Any, Any]):
 
 
 class Traced:
-    """Stands for an array of float64 or truth values while a function is recorded."""
+    """Stands for an array of float64 or truth values while a function is recorded, or of whole numbers that NumPy would hold
+    as int64: none is larger than `most`, which is None for all others."""
 
-    __slots__ = ("recorder", "rows", "scalar", "truth")
+    __slots__ = ("most", "recorder", "rows", "scalar", "truth")
     __array_priority__ = 1e6
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, recorder: Recorder, rows: Rows, *, truth: bool = False, scalar: bool = False) -> None:
+    def __init__(
+        self, recorder: Recorder, rows: Rows, *, truth: bool = False, scalar: bool = False, most: int | None = None
+    ) -> None:
         self.recorder, self.rows, self.truth = recorder, rows, truth
+        self.most = None if most is None else max(most, LEAST_MOST)
+        if self.most is not None and self.most > MOST_EXACT:
+            raise Untraceable("whole numbers may become larger than 2**53")
         self.scalar = scalar and not recorder.elementwise  # NumPy would have a scalar, no array
 
     # --- what it looks like ---
@@ -241,7 +258,7 @@ class Traced:
     @property
     def __class__(self) -> Any:  # so that isinstance(x, np.ndarray) goes the way it would
         if self.scalar:
-            return np.bool_ if self.truth else np.float64
+            return self.dtype.type
         return np.ndarray
 
     @__class__.setter
@@ -250,7 +267,7 @@ class Traced:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.dtype(bool if self.truth else float64)
+        return np.dtype(bool if self.truth else float64 if self.most is None else int64)
 
     def _shape(self, what: str) -> tuple[int, ...]:
         if self.recorder.elementwise:
@@ -381,11 +398,15 @@ class Traced:
     # --- methods ---
 
     def copy(self, order: Any = "C") -> "Traced":
-        return Traced(self.recorder, self.rows.copy(order), truth=self.truth, scalar=self.scalar)
+        return self.like(self.rows.copy(order), scalar=self.scalar)
+
+    def like(self, rows: Rows, *, scalar: bool = False) -> "Traced":
+        """Other rows of the same kind."""
+        return Traced(self.recorder, rows, truth=self.truth, scalar=scalar, most=self.most)
 
     def astype(self, dtype: DTypeLike, *args: Any, **kwargs: Any) -> "Traced":
         if np.dtype(dtype) == float64:
-            return Traced(self.recorder, _double(self).copy("K"), scalar=self.scalar)
+            return Traced(self.recorder, _numbers(self).copy("K"), scalar=self.scalar)
         if np.dtype(dtype) == bool and self.truth:
             return self.copy("K")
         self._refuse(f"values are converted to {np.dtype(dtype)}")
@@ -507,7 +528,7 @@ def _rows(recorder: Recorder, value: Any, char: str) -> Rows:
     """Rows of an operand, as doubles ('d'), truth values ('?') or integers ('l')."""
     if _is_traced(value):
         if char == "d":
-            return _double(value)
+            return _numbers(value)
         if char == "?":
             return _truth(value)
         raise Untraceable("a recorded value is used as an integer")
@@ -551,8 +572,23 @@ def _like(target: Rows, flat: Rows) -> None:
     view[...] = flat.reshape(view.shape)
 
 
-def _double(value: Traced) -> Rows:
+def _numbers(value: Traced) -> Rows:
     return _cast(value, "number", "?->d") if value.truth else value.rows
+
+
+def _double(value: Traced) -> Rows:
+    """The same where it makes a difference that whole numbers are no float64."""
+    if value.most is not None:
+        raise Untraceable("whole numbers are used where float64 was expected (multiply them by 1.0)")
+    return _numbers(value)
+
+
+def _most(value: Any) -> int:
+    """The largest size of whole numbers or truth values."""
+    if _is_traced(value):
+        return 1 if value.truth else cast(int, value.most)
+    array = _plain(value)
+    return max(abs(int(array.max())), abs(int(array.min()))) if array.size else 0
 
 
 def _truth(value: Traced) -> Rows:
@@ -588,7 +624,9 @@ def _size_is_one(recorder: Recorder, value: Any) -> bool:
     return np.size(value) == 1
 
 
-def _apply(recorder: Recorder, name: str, loop: Loop, types: str, values: Sequence[Any]) -> Any:
+def _apply(
+    recorder: Recorder, name: str, loop: Loop, types: str, values: Sequence[Any], most: int | None = None
+) -> Any:
     """An elementwise operation: broadcast, fold constants, add the step."""
     kinds, results = types.split("->")
     operands = [_rows(recorder, v, c) for v, c in zip(values, kinds, strict=True)]
@@ -604,7 +642,7 @@ def _apply(recorder: Recorder, name: str, loop: Loop, types: str, values: Sequen
     single = tuple(_size_is_one(recorder, v) for v in values)
     spread = [np.broadcast_to(o, shape_like.shape) for o in operands]
     if not shape_like.size:
-        return _wrap(recorder, [np.empty_like(shape_like) for _ in results], results, scalar)
+        return _wrap(recorder, [np.empty_like(shape_like) for _ in results], results, scalar, most)
     order = np.argsort([-s for s in shape_like.strides], kind="stable")
     flat = [o.transpose(order).flatten() for o in spread]  # a copy: rows change when the function assigns
     if all((f < 0).all() for f in flat) and isinstance(loop, tuple):
@@ -620,6 +658,7 @@ def _apply(recorder: Recorder, name: str, loop: Loop, types: str, values: Sequen
             [recorder.constant(np.broadcast_to(m, shape_like.shape), c) for m, c in zip(many, results, strict=True)],
             results,
             scalar,
+            most,
         )
     made_rows = recorder.step(name, loop, flat, types, single=single)
     outs = []
@@ -627,7 +666,7 @@ def _apply(recorder: Recorder, name: str, loop: Loop, types: str, values: Sequen
         out = np.empty_like(shape_like)
         _like(out, rows)
         outs.append(out)
-    return _wrap(recorder, outs, results, scalar)
+    return _wrap(recorder, outs, results, scalar, most)
 
 
 def _scalar_like(value: Any) -> bool:
@@ -635,9 +674,10 @@ def _scalar_like(value: Any) -> bool:
     return (value.rows.ndim == 0) if _is_traced(value) else np.ndim(value) == 0
 
 
-def _wrap(recorder: Recorder, outs: list[Rows], results: str, scalar: bool) -> Any:
+def _wrap(recorder: Recorder, outs: list[Rows], results: str, scalar: bool, most: int | None) -> Any:
     wrapped = [
-        Traced(recorder, o, truth=c == "?", scalar=scalar and o.ndim == 0) for o, c in zip(outs, results, strict=True)
+        Traced(recorder, o, truth=c == "?", scalar=scalar and o.ndim == 0, most=most)
+        for o, c in zip(outs, results, strict=True)
     ]
     return wrapped[0] if len(wrapped) == 1 else tuple(wrapped)
 
@@ -671,15 +711,15 @@ def _call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
         raise Untraceable(f"{ufunc.__name__} with {', '.join(kwargs)}=")
     if ufunc is np.conjugate:
         return inputs[0].copy()
-    if ufunc in (np.add, np.subtract, np.multiply) and any(_is_traced(v) and v.truth for v in inputs):
-        # truth values and whole numbers give whole numbers, which are exact as float64, too
-        inputs = tuple(
-            Traced(recorder, _double(v)) if _is_traced(v) and v.truth and not _all_truth(inputs) else v for v in inputs
-        )
-    plain, number, types = _resolve(ufunc, tuple(_dtype_of(v) for v in inputs))
+    plain, types = _resolve(ufunc, tuple(_dtype_of(v) for v in inputs))
+    most = None
+    if INT in types.split("->")[1] or any(c == INT and _is_traced(v) for v, c in zip(inputs, types)):
+        types, most = _whole(plain, types, inputs)
     if plain not in EXACT and any(s < 0 for v in inputs for s in _strides(v)):
         raise Untraceable(f"NumPy computes {plain.__name__} differently where elements run backwards (copy them first)")
-    result = _apply(recorder, plain.__name__, (plain, number), types, inputs)
+    result = _apply(recorder, plain.__name__, (plain, plain.types.index(types)), types, inputs, most)
+    if most is not None and plain in (np.multiply, np.negative):  # no whole number is -0.0
+        result = _apply(recorder, "add", ADD, "dd->d", (result, 0.0), most)
     if mask is not True:
         if out is None or len(out) != 1 or not _is_traced(out[0]):
             raise Untraceable(f"{ufunc.__name__} with where= and no recorded out=")
@@ -692,8 +732,20 @@ def _call_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[s
     return out[0]
 
 
-def _all_truth(values: Sequence[Any]) -> bool:
-    return all(_dtype_of(v) in (bool, np.dtype(bool)) for v in values)
+def _whole(ufunc: np.ufunc, types: str, values: Sequence[Any]) -> tuple[str, int | None]:
+    """The types with float64 in place of whole numbers, and the largest size of these in the result."""
+    if ufunc not in WHOLE:
+        raise Untraceable(f"{ufunc.__name__} of whole numbers")
+    sizes = [_most(v) for v, c in zip(values, types) if c != "d"]
+    if max(sizes) > MOST_EXACT:
+        raise Untraceable("whole numbers larger than 2**53")
+    most = None
+    if INT in types.split("->")[1]:
+        if ufunc in (np.multiply, np.square):
+            most = math.prod(sizes) * (sizes[0] if ufunc is np.square else 1)
+        else:
+            most = sum(sizes)
+    return types.replace(INT, "d"), most
 
 
 def _strides(value: Any) -> tuple[int, ...]:
@@ -708,8 +760,8 @@ def _power(a: Any, b: Any) -> Any:
     def act() -> Any:
         scalars = [(v.scalar if _is_traced(v) else isinstance(v, (float, int, np.generic))) for v in (a, b)]
         if all(scalars):
-            if any(_is_traced(v) and v.truth for v in (a, b)):
-                raise Untraceable("a power of truth values")
+            if any(_is_traced(v) and v.dtype != float64 for v in (a, b)):
+                raise Untraceable("a power of truth values or whole numbers")
             _plain(a if not _is_traced(a) else 0.0), _plain(b if not _is_traced(b) else 0.0)
             return _apply(recorder, "pow", "power", "dd->d", (a, b))
         if _is_traced(a) and not _is_traced(b):
@@ -740,9 +792,7 @@ def _getitem(self: Traced, index: Any) -> Any:
             return self
         raise Untraceable("an elementwise function indexes its argument")
     found = self.rows[index]
-    if isinstance(found, np.ndarray):
-        return Traced(self.recorder, found, truth=self.truth)
-    return Traced(self.recorder, np.array(found), truth=self.truth, scalar=True)
+    return self.like(np.asarray(found), scalar=not isinstance(found, np.ndarray))
 
 
 def _setitem(self: Traced, index: Any, value: Any) -> None:
@@ -751,11 +801,16 @@ def _setitem(self: Traced, index: Any, value: Any) -> None:
         raise Untraceable("the function modifies its argument")
     if self.truth and not (_is_traced(value) and value.truth) and np.dtype(_dtype_of(value)) != np.dtype(bool):
         raise Untraceable("numbers are assigned to truth values")
+    if self.most is not None:
+        if np.dtype(_dtype_of(value)).kind not in "bi":
+            raise Untraceable("numbers are assigned to whole numbers")
+        if _most(value) > self.most:  # there may be views
+            raise Untraceable("larger whole numbers are assigned to whole numbers")
     rows = _rows(recorder, value, "?" if self.truth else "d")
     if _is_traced(index) and index.truth:  # x[mask] = value
         if rows.size != 1:
             raise Untraceable("an array is assigned where a mask says")
-        self.rows[...] = _where_function(index, Traced(recorder, rows.reshape(()), truth=self.truth), self.copy()).rows
+        self.rows[...] = _where_function(index, self.like(rows.reshape(())), self.copy()).rows
         return
     _check_index(recorder, index)
     if recorder.elementwise and not (index is ... or (isinstance(index, slice) and index == slice(None))):
@@ -788,7 +843,8 @@ def _reduce(recorder: Recorder, ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: A
     logical = ufunc in (np.logical_and, np.logical_or)
     if x.truth and ufunc not in (np.add, np.logical_and, np.logical_or):
         raise Untraceable(f"{name} of truth values is no number")
-    rows = _truth(x) if logical else _double(x)
+    rows = _truth(x) if logical else _numbers(x) if ufunc is np.add else _double(x)
+    counted = (x.truth or x.most is not None) and not logical
     keepdims = keepdims is not np._NoValue and keepdims
     axes = _axes(rows, axis)
     # blocks[result, outer, inner]: what one result is made of, in the order of memory
@@ -821,7 +877,8 @@ def _reduce(recorder: Recorder, ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: A
         made = _fold(recorder, ufunc, types, name, fold)[:, -1].reshape(results)
     if keepdims:
         made = made.reshape([1 if a in axes else rows.shape[a] for a in range(rows.ndim)])
-    return Traced(recorder, made, truth=logical, scalar=made.ndim == 0)
+    most = _most(x) * blocks[0].size if counted and made.size else 0 if counted else None
+    return Traced(recorder, made, truth=logical, scalar=made.ndim == 0, most=most)
 
 
 def _sum(recorder: Recorder, blocks: Rows) -> Rows:
@@ -899,7 +956,7 @@ def _cumulated(ufunc: np.ufunc, name: str, x: Any, axis: Any, dtype: Any, out: A
     recorder = x.recorder
     if recorder.elementwise or out is not None or dtype not in (None, float, float64) or x.truth:
         raise Untraceable(f"{name}, in this form")
-    rows = x.rows
+    rows = _double(x)
     if axis is None:
         rows, axis = rows.ravel(), 0
     moved = np.moveaxis(rows, axis, -1)
@@ -916,7 +973,8 @@ def _stack_like(recorder: Recorder, value: Any) -> Traced:
     if isinstance(value, (list, tuple)) and _holds_traced(value):
         return cast(Traced, np.stack([cast(Any, _stack_like(recorder, v)) for v in value]))
     array = _plain(value)
-    return Traced(recorder, _rows(recorder, array, "?" if array.dtype == bool else "d"), truth=array.dtype == bool)
+    truth, most = array.dtype == bool, _most(array) if array.dtype == int64 else None
+    return Traced(recorder, _rows(recorder, array, "?" if truth else "d"), truth=truth, most=most)
 
 
 def _where_function(condition: Any, a: Any = None, b: Any = None) -> Any:
@@ -925,8 +983,10 @@ def _where_function(condition: Any, a: Any = None, b: Any = None) -> Any:
     recorder = _recorder_of((condition, a, b))
     if not _is_traced(condition) and not recorder.elementwise and np.asarray(condition).dtype != bool:
         condition = np.asarray(condition).astype(bool)
-    if all(_dtype_of(v) == np.dtype(bool) for v in (a, b)):
-        raise Untraceable("where between truth values")
-    result = _apply(recorder, "where", "where", "?dd->d", (condition, a, b))
+    kind = np.result_type(*(v.dtype if _is_traced(v) else v if type(v) in (int, float) else _plain(v) for v in (a, b)))
+    if kind not in (float64, int64):
+        raise Untraceable(f"where would give {kind}, not float64")
+    most = max(map(_most, (a, b))) if kind == int64 else None
+    result = _apply(recorder, "where", "where", "?dd->d", (condition, a, b), most)
     result.scalar = False  # where gives arrays, also of no dimensions
     return result
