@@ -356,6 +356,42 @@ def test_any_number_of_threads():
             np.testing.assert_array_equal(a, b)
 
 
+def test_random_numbers_of_other_threads_are_drawn_once():
+    stop, drawn, x = threading.Event(), [], np.linspace(0.3, 2.7, 400)
+
+    def draw():
+        while not stop.is_set():
+            drawn.append(random.random())
+
+    random.seed(11)
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        for _ in range(100):
+            assert derivative(np.exp, x, engine="traced", full_output=True).engine == "traced"
+    finally:
+        stop.set()
+        thread.join()
+    again = random.Random(11)
+    assert len(drawn) > 100
+    assert drawn == [again.random() for _ in drawn]
+
+
+def test_random_numbers_are_drawn_again_beside_a_thread_that_waits():
+    stop, x = threading.Event(), np.linspace(0.3, 2.7, 30_000)
+    thread = threading.Thread(target=stop.wait)
+    thread.start()
+    try:
+        found = []
+        for engine in ("auto", "python"):
+            random.seed(11)
+            found.append(derivative(lambda x: x**2 + 1e-9 * random.random(), x, h=0.1, engine=engine))
+    finally:
+        stop.set()
+        thread.join()
+    np.testing.assert_array_equal(*found)
+
+
 @pytest.mark.skipif(not hasattr(multiprocessing, "get_context") or sys.platform != "linux", reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_a_process_forked_after_use():

@@ -1,5 +1,7 @@
 """Protects recording: what NumPy code gives when recorded is what it gives when called, or recording says why not."""
 
+import itertools
+import random
 import sys
 import warnings
 
@@ -18,6 +20,7 @@ needs_numba = pytest.mark.skipif(sys.version_info >= (3, 14), reason="numba does
 RNG = np.random.default_rng(3)
 MATRIX = RNG.standard_normal((4, 6))
 VECTOR = RNG.standard_normal(6)
+GENERATOR, DRAW = np.random.default_rng(8), random.gauss
 
 
 def bits(a):
@@ -261,8 +264,34 @@ def test_elementwise_on_a_number():
 
 
 def test_hidden_state_is_noticed():
+    calls = itertools.count()
     with pytest.raises(ValueError, match="does not reproduce"):
-        fastdiff.trace(lambda x: x + np.random.random(), 1.0)  # noqa: NPY002
+        fastdiff.trace(lambda x: x + next(calls), 1.0)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: random.random(),
+        lambda: np.random.normal(),  # noqa: NPY002
+        lambda: DRAW(),
+        lambda: GENERATOR.random(),
+        lambda: GENERATOR.normal(size=1)[0],
+    ],
+)
+def test_nothing_is_drawn(draw):
+    states = [str(s) for s in (random.getstate(), np.random.get_state(), GENERATOR.bit_generator.state)]  # noqa: NPY002
+    with pytest.raises(ValueError, match=r"draws random numbers at .*test_tracing"):
+        fastdiff.trace(lambda x: x + draw(), 1.0)
+    after = [str(s) for s in (random.getstate(), np.random.get_state(), GENERATOR.bit_generator.state)]  # noqa: NPY002
+    assert after == states
+
+
+def test_numbers_of_a_generator_of_its_own_are_constants():
+    def f(x):
+        return np.random.default_rng(3).normal(size=6) * x + random.Random(2).random()
+
+    assert_same(f, np.zeros(6))
 
 
 VECTORIZED = {

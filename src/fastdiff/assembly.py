@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -87,13 +86,16 @@ class Points:
         self.batch, self.d = self.x.shape[:-1], self.x.shape[-1]
         self.points = self.x.reshape(-1, self.d) if self.x.size else np.zeros((int(np.prod(self.batch)), self.d))
         self._bounds = bounds
+        self._space: NDArray[float64] | None = None
         if bounds is not None:
             self.space  # noqa: B018  # so that bad bounds are an error before f is called
 
-    @cached_property
+    @property
     def space(self) -> NDArray[float64]:
         """How far each coordinate may go up and down: (2, points, d)."""
-        return np.stack([r.reshape(self.points.shape) for r in room(self._bounds, self.x)])
+        if self._space is None:
+            self._space = np.stack([r.reshape(self.points.shape) for r in room(self._bounds, self.x)])
+        return self._space
 
     def function(self, directions: Directions) -> Function:
         return self.choice.of_points(self.points, directions, self.vectorized, self.scalar_valued)

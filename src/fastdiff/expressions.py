@@ -8,7 +8,6 @@ import ast
 import keyword
 import operator
 from collections.abc import Sequence
-from functools import cached_property
 from math import isfinite
 from typing import Any, cast
 
@@ -50,7 +49,7 @@ class _Reader:
     def __init__(self, text: str, names: Sequence[str]) -> None:
         self.text, self.names = text, names
 
-    @cached_property
+    @property
     def sympy(self) -> Any:
         """Imported when the first number or name is read: most of what is refused is refused before that."""
         return needed("sympy", "symbolic")

@@ -18,7 +18,7 @@ agree to the last bit.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import cache, cached_property
+from functools import cache
 from math import factorial, frexp, sqrt
 
 import numpy as np
@@ -117,10 +117,15 @@ class Scheme:
         aimed_power, missed = self.levels[self.first_side][0].table[5:7]
         return round((-52.0 - float(missed)) / float(aimed_power) - 1.6)
 
-    @cached_property
+    @property
     def first(self) -> NDArray[float64]:
         """The same as an array."""
-        return np.array([float(self.unit)])
+        return _array_of(float(self.unit))
+
+
+@cache
+def _array_of(number: float) -> NDArray[float64]:
+    return np.array([number])
 
 
 # Intermediate results such as 1 + x are rounded alike at points on a lattice, and look smooth there. A point off any

@@ -4,12 +4,16 @@
 through a copy of it, which shares its code and sees other globals: nothing is changed that anybody else can see.
 """
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
+import numpy as np
+
+GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
 _LEFT_ALONE = ("scipy", "numba", "fastdiff", "jax", "math", "cmath")
 
 
@@ -23,11 +27,22 @@ class _Module:
         return self._borrower.replaced(getattr(self._module, name))
 
 
-class Borrower:
-    """Makes copies of functions that call `instead[g]` wherever they name g."""
+class _Source:
+    """A generator of random numbers, or a module of them, from which none is drawn."""
 
-    def __init__(self, instead: Mapping[Any, Callable[..., Any]]) -> None:
-        self.instead = {id(g): own for g, own in instead.items()}
+    def __init__(self, source: Any, refuse: Callable[..., NoReturn]) -> None:
+        self._source, self._refuse = source, refuse
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._source, name)
+        return value if isinstance(value, type) or value is np.random.default_rng else self._refuse
+
+
+class Borrower:
+    """Makes copies of functions that call `instead[g]` wherever they name g, and `draw` in place of drawing random numbers."""
+
+    def __init__(self, instead: Mapping[Any, Callable[..., Any]], draw: Callable[..., NoReturn]) -> None:
+        self.instead, self._draw = {id(g): own for g, own in instead.items()}, draw
         self._copies: dict[int, tuple[Any, Any]] = {}  # with the original, so that its id stays its own
         self._spaces: dict[int, dict[str, Any]] = {}
 
@@ -46,6 +61,10 @@ class Borrower:
         own = self.instead.get(id(value))
         if own is not None:
             return own
+        if isinstance(value, GENERATORS) or value is random or value is np.random:
+            return _Source(value, self._draw)
+        if isinstance(getattr(value, "__self__", None), GENERATORS) and callable(value):
+            return self._draw
         if isinstance(value, ModuleType) and value.__name__.split(".")[0] == "numpy":
             return _Module(value, self)
         if isinstance(value, FunctionType) and (value.__module__ or "").split(".")[0] not in (*_LEFT_ALONE, "numpy"):

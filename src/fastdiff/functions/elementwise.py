@@ -1,7 +1,6 @@
 """A Python function of numbers that works elementwise on arrays, of one or several arguments that broadcast together."""
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,6 +41,7 @@ class Elementwise(Function):
         self._centre: Sampled | None = None
         self._constant: NDArray[Any] | None = None
         self._here: tuple[Any, list[Any]] = (None, [])
+        self._flat: list[NDArray[float64]] | None = None  # the arguments, one number a lane
 
     @property
     def divisible(self) -> bool:
@@ -110,13 +110,10 @@ class Elementwise(Function):
     def _moved_part(self, lanes: Lanes, steps: NDArray[Any], t: float) -> list[NDArray[Any]]:
         if lanes is not self._here[0]:  # the nodes of a round are asked for one after the other
             moves = [move if isinstance(move, float) else move[lanes] for move in self.moves]
+            if self._flat is None:
+                self._flat = [np.ascontiguousarray(np.broadcast_to(x, self.full_shape)).reshape(-1) for x in self.xs]
             self._here = lanes, [(x[lanes], move) for x, move in zip(self._flat, moves)]
         return [_moved(x, move, steps, t) for x, move in self._here[1]]
-
-    @cached_property
-    def _flat(self) -> list[NDArray[float64]]:
-        """The arguments, one number a lane."""
-        return [np.ascontiguousarray(np.broadcast_to(x, self.full_shape)).reshape(-1) for x in self.xs]
 
     def _call_part(self, lanes: Lanes, steps: NDArray[Any], t: float = 1.0) -> NDArray[Any]:
         """f at x + t * steps."""

@@ -10,7 +10,6 @@ again: a *variant* of the program, which reads all else from the base, computed 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -119,7 +118,7 @@ class Program:
         found = dependence(self, list(self.arguments[:, None]))
         return found.pairs(self.outputs.ravel())
 
-    @cached_property
+    @property
     def arguments(self) -> Rows:
         """The rows of all arguments, flat."""
         return np.concatenate([i.rows.ravel() for i in self.inputs if i.captured is None])

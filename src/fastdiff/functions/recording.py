@@ -4,6 +4,7 @@ import inspect
 import math
 import pickle
 import random
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -12,8 +13,9 @@ import numpy as np
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
+from .borrowing import GENERATORS
 from .program import Input, Program
-from .tracing import Recorder, Traced, Untraceable, _double, _is_traced, _plain, _stack_like
+from .tracing import DRAWS, Recorder, Traced, Untraceable, _double, _is_traced, _plain, _stack_like
 
 INEXACT_ULPS = 64  # how far sums of products may be from NumPy's, relative to the largest result
 
@@ -267,23 +269,30 @@ def _with(f: Callable[..., Any], args: Sequence[Any]) -> Callable[..., Any]:
 
 @contextmanager
 def _undone(f: Callable[..., Any]) -> Iterator[None]:
-    """Random numbers that are drawn meanwhile are drawn again later, and are a reason not to record f."""
-    before = [(source, _state(source)) for source in _sources(f)]
+    """Random numbers that were drawn meanwhile, out of sight of the recording, are drawn again later, and are a reason not to
+    record f. What everybody draws from is looked at only where nobody else can have drawn."""
+    before = [(source, _state(source)) for source in [*_generators(f), *([random, np.random] if _alone() else [])]]
+    drawn = False
     try:
         with np.errstate(all="ignore"):
             yield
     finally:
-        drawn = False
+        alone = _alone()
         for source, state in before:
-            if pickle.dumps(_state(source)) != pickle.dumps(state):
+            if (alone or isinstance(source, GENERATORS)) and pickle.dumps(_state(source)) != pickle.dumps(state):
                 drawn = True
                 _put_back(source, state)
     if drawn:
-        raise Untraceable("f draws random numbers")
+        raise Untraceable(DRAWS)
 
 
-def _sources(f: Any) -> list[Any]:
-    """The generators that f can be seen to use, and those that everybody shares."""
+def _alone() -> bool:
+    """Whether no other thread runs Python."""
+    return len(sys._current_frames()) == 1
+
+
+def _generators(f: Any) -> list[Any]:
+    """Those that f can be seen to hold."""
     function = getattr(f, "__func__", f)
     cells = [c.cell_contents for c in getattr(function, "__closure__", None) or () if _filled(c)]
     names = getattr(getattr(function, "__code__", None), "co_names", ())
@@ -291,8 +300,7 @@ def _sources(f: Any) -> list[Any]:
     held = [*cells, *(space[n] for n in names if n in space), *(getattr(function, "__defaults__", None) or ())]
     owner = getattr(f, "__self__", f if not hasattr(f, "__code__") else None)
     held += list(getattr(owner, "__dict__", {}).values())
-    kinds = (np.random.Generator, np.random.RandomState, random.Random)
-    return [random, np.random, *(h for h in held if isinstance(h, kinds))]
+    return [h for h in held if isinstance(h, GENERATORS)]
 
 
 def _filled(cell: Any) -> bool:

@@ -20,6 +20,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from .borrowing import Borrower
 from .program import Input, Loop, Program, Rows, Step
 
+DRAWS = "f draws random numbers"
 MOST_ROWS = 4_000_000  # a longer recording is given up: replaying it would not pay
 
 
@@ -55,7 +56,9 @@ class Recorder:
         self.failure: Untraceable | None = None
         from .array_functions import MAKERS  # which needs this module
 
-        self.borrower = Borrower({g: partial(own, self, g) for g, own in MAKERS.items()})
+        self.borrower = Borrower(
+            {g: partial(own, self, g) for g, own in MAKERS.items()}, lambda *a, **k: self.fail(DRAWS)
+        )
         self.inside: list[str] = []  # functions of NumPy whose own code is being recorded
 
     def fail(self, reason: str) -> NoReturn:
