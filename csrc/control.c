@@ -165,6 +165,7 @@ static level_table unpack(const double *p)
 typedef struct {
     level_table t;
     const double *samples, *scale, *k, *k_unit, *caps;
+    const double *noise; /* of fresh elements, by lane, or NULL */
     size_t unit_step, cap_step, cap_row; /* steps from lane to lane are 0 where one number holds for all */
     double eps;
     int side;
@@ -181,6 +182,7 @@ typedef struct {
 INLINE double least_of(double scale) { return larger(exponent_field(fabs(scale)) - (0x1p52 + 1022.0) - 50.0, SMALLEST); }
 
 INLINE double unit_of(const call *a, size_t lane) { return a->k_unit[a->unit_step * lane]; }
+INLINE double noise_of(const call *a, size_t lane) { return a->noise ? a->noise[lane] : 0.0; }
 INLINE double cap_of(const call *a, int side, size_t lane)
 {
     const size_t row = side < 0 ? 2 : (size_t)side;
@@ -202,6 +204,7 @@ INLINE bool running(const call *a, size_t element) { return a->fresh || a->statu
 typedef struct {
     double s[FIELDS][LANES];
     double scale[LANES], k[LANES], k_unit[LANES], k_least[LANES], cap[LANES]; /* cap: log2 of the largest step */
+    double noise[LANES];                                    /* known before the first round */
     double d[MAX_NODES][LANES];                             /* samples, scaled, less the point's own */
     double c[MAX_NODES][LANES];                             /* Taylor coefficients */
     double largest[LANES], exponent[LANES];                 /* the largest sample and how it is scaled */
@@ -260,7 +263,7 @@ INLINE void fill(block *b, uint32_t fields, size_t len)
     UNROLLED
     for (size_t f = 0; f < FIELDS; f++)
         if (fields >> f & 1)
-            EACH b->s[f][i] = f == HI ? b->cap[i] + 1.0 : initial(f);
+            EACH b->s[f][i] = f == HI ? b->cap[i] + 1.0 : f == SIGMA ? b->noise[i] : initial(f);
 }
 
 ONCE void fill_missing(block *b, uint32_t fields, size_t len)
@@ -313,6 +316,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         for (size_t i = 0; i < have; i++) {
             b->k_unit[i] = unit_of(a, first + i);
             b->cap[i] = cap_of(a, a->side, first + i);
+            b->noise[i] = noise_of(a, first + i);
         }
     } else {
         for (size_t i = 0; i < have; i++) {
@@ -321,6 +325,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
             b->k[i] = a->k[lane];
             b->k_unit[i] = unit_of(a, lane);
             b->cap[i] = cap_of(a, a->side, lane);
+            b->noise[i] = noise_of(a, lane);
         }
     }
     for (size_t i = have; i < len; i++) {
@@ -330,6 +335,7 @@ INLINE void load(block *b, const call *a, size_t first, const size_t *at, size_t
         b->k[i] = b->k[0];
         b->k_unit[i] = b->k_unit[0];
         b->cap[i] = b->cap[0];
+        b->noise[i] = b->noise[0];
     }
     EACH b->k_least[i] = least_of(b->scale[i]);
     if (a->fresh)
@@ -1211,7 +1217,7 @@ static void store_fresh(block *b, const call *a, size_t first, const size_t *at,
         }
 }
 
-/* Elements of later rounds: some may have a round to compare with, or noise that is known. */
+/* Elements of which some may have a round to compare with, or noise that is known. */
 static void judge_compared(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
@@ -1232,7 +1238,7 @@ static void judge_compared(const call *a, size_t first, const size_t *at, size_t
     store(&b, a, first, at, have, keep);
 }
 
-/* Elements of a first round: there is nothing to compare them with. */
+/* Elements of a first round: there is nothing to compare them with, and no noise is known. */
 static void judge_block(const call *a, size_t first, const size_t *at, size_t have)
 {
     enum { len = LANES };
@@ -1255,7 +1261,7 @@ static void judge_block(const call *a, size_t first, const size_t *at, size_t ha
 /* Elements first to first + have, or those at `at`, whatever they are. */
 static void judge_some(const call *a, size_t first, const size_t *at, size_t have)
 {
-    if (have > 3 && a->fresh)
+    if (have > 3 && a->fresh && !a->noise)
         judge_block(a, first, at, have);
     else if (have > 3)
         judge_compared(a, first, at, have);
@@ -1291,6 +1297,7 @@ enum { LEFT, ENDS, GROWS, EXTENDS };
 typedef struct {
     double samples[MORE + 1][LANES], scale[LANES], k[LANES], k_unit[LANES];
     double usual[LANES], alone[LANES];             /* 1: nothing is known that other rules mind; no smaller step settled */
+    double noise[LANES];                           /* known before the first round */
     double hi[LANES], prev_k[LANES], prev_1[LANES], prev_2[LANES], prev_value[LANES], prev_error[LANES];
     double error[LANES], value[LANES], best_k[LANES]; /* the best so far, to be improved */
     double outcome[LANES], want[LANES];            /* want: log2 of the step that it grows to */
@@ -1372,7 +1379,8 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
             last = weighed(weights + (q - 1) * few, d, few);
             size[q] = log2_of(last);
         }
-        double unit = roundoff, lu = log2_of(roundoff), before_top = NONE, plateau = 0.0;
+        const double known = fresh && a->noise ? p->noise[i] * power(-exponent) : 0.0;
+        double unit = larger(roundoff, known), lu = log2_of(unit), before_top = NONE, plateau = 0.0;
         bool flat = false, heard = false;
         if (!base) {
             UNROLLED
@@ -1395,7 +1403,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         double total = weighed(weights + few * few, d, few);
         if (base) {
             const double spare = weighed(weights + (few + 1) * few, d, few);
-            total = t.fallback_missed * fabs(last) <= roundoff ? spare : total;
+            total = t.fallback_missed * fabs(last) <= unit ? spare : total;
         }
 
         const double decay = decay_of(size, stands, few, &before_top);
@@ -1435,7 +1443,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
         excess = doubt > rounding + VAGUE ? larger(excess, vague) : excess;
 
         const double value = total * power(unscale), floor = exp2_of(rounding + unscale, true);
-        const double ulp = base ? floor : exp2_of(log2_of(roundoff) + t.norm + unscale, true);
+        const double ulp = base && !(fresh && a->noise) ? floor : exp2_of(log2_of(roundoff) + t.norm + unscale, true);
         const double doubtful = doubt < FAINT ? 0.0 : exp2_of(larger(doubt, FAINT) + unscale, true);
         const double condition = smaller(1e12, fabs(p->scale[i]) * (fabs(value) / (largest > 0.0 ? largest : 1.0)));
         double error = SAFETY * floor;
@@ -1447,6 +1455,7 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
                      (fabs(rounding) < 100.0) & ((fabs(doubt) < 100.0) | (doubt < FAINT));
         usual &= fresh ? true : p->usual[i] != 0.0;
         usual &= !(heard & (highest == 0.0) & (8.0 * unit * power(exponent) >= largest));
+        usual &= !((known > 0.0) & (highest == 0.0));
         if (!fresh && base) {
             /* not where the round before says of the highest coefficients that they are noise, or of the value */
             const double fell = p->prev_k[i] - k, back = power(exponent);
@@ -1468,9 +1477,10 @@ INLINE void look(plain *p, const call *a, const size_t few, const bool fresh, co
             double hopeful = (-strength - t.aim + (t.power - start_at) * strength / steps) * inverse;
             hopeful = highest < t.power ? hopeful : 0.0;
             hopeful = highest < start_at ? 8.0 : hopeful;
-            hopeful = (highest < 2.0) | ((highest == 2.0) & (fall > SHALLOW)) ? larger(hopeful, EXPLORE) : hopeful;
+            const bool faint = (highest == 2.0) & ((fall > SHALLOW) | (unit > roundoff));
+            hopeful = (highest < 2.0) | faint ? larger(hopeful, EXPLORE) : hopeful;
             const double growth = whole_below(smaller(larger(told, smaller(hopeful, 12.0)), smaller(most, 24.0)));
-            const double gain = strength < -0.5 * lu ? GAIN - 1.0 : GAIN, hi = p->hi[i];
+            const double gain = (strength < -0.5 * lu) & (unit <= roundoff) ? GAIN - 1.0 : GAIN, hi = p->hi[i];
             grows = (growth >= gain) & (hi - k >= gain) & !(rounding - log2_of(total) <= t.exact);
             const double unknown = (k < p->k_unit[i] - growth) & (highest < 2.0) ? p->k_unit[i] : k + growth;
             const double up = highest == 3.0 ? k + (growth - 1.0) : unknown;
@@ -1550,6 +1560,7 @@ INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *
             p.k[i] = a->k[e];
             p.k_unit[i] = unit_of(a, e);
             p.hi[i] = cap_of(a, a->side, e) + 1.0;
+            p.noise[i] = noise_of(a, e);
         }
     } else {
         for (size_t q = 0; q <= FEW; q++)
@@ -1559,6 +1570,7 @@ INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *
         EACH {
             p.k_unit[i] = unit_of(a, first + i);
             p.hi[i] = cap_of(a, a->side, first + i) + 1.0;
+            p.noise[i] = noise_of(a, first + i);
         }
     }
     look(&p, a, FEW, true, true);
@@ -1591,6 +1603,7 @@ INLINE size_t look_first(const call *a, size_t first, const size_t *at, size_t *
             continue;
         memcpy(a->state + e * FIELDS, untouched, sizeof untouched);
         a->state[e * FIELDS + HI] = p.hi[i];
+        a->state[e * FIELDS + SIGMA] = p.noise[i];
         keep(&p, a, i, e, true);
     }
     return count;
@@ -1660,7 +1673,7 @@ INLINE int64_t size_of(int64_t a) { return a < 0 ? -a : a; }
 /* What the logarithms are compared with. */
 typedef struct {
     bool applies;
-    int64_t noise[FEW + 1], stands[FEW + 1]; /* of each coefficient, above the roundoff of a sample, as are the next four */
+    int64_t noise[FEW + 1], stands[FEW + 1]; /* of each coefficient, above that of a sample, as are the next four */
     int64_t vague, settled, grows, strong;
     int64_t margin, even, surprise, no_decay;
 } limits;
@@ -1693,7 +1706,7 @@ static limits limits_of(const call *a)
 static size_t end_some(const call *a, const limits *l, size_t first, size_t *rest)
 {
     enum { len = LANES };
-    double value[LANES], status[LANES], k[LANES], samples[FEW + 1][LANES];
+    double value[LANES], status[LANES], k[LANES], samples[FEW + 1][LANES], noise[LANES] = {0};
     const double eps = a->eps;
     const limits m = *l;
     double weights[FEW * FEW], spare[FEW];
@@ -1702,6 +1715,8 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
     for (size_t q = 0; q <= FEW; q++)
         memcpy(samples[q], a->samples + q * a->count + first, sizeof k);
     memcpy(k, a->k + first, sizeof k);
+    if (a->noise)
+        memcpy(noise, a->noise + first, sizeof noise);
     const double fallback_missed = a->t.fallback_missed;
     EACH {
         double d[FEW + 1], c[FEW + 1], largest = fabs(samples[0][i]);
@@ -1714,10 +1729,10 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
         UNROLLED
         for (size_t q = 1; q <= FEW; q++)
             c[q] = weighed(weights + (q - 1) * FEW, d, FEW);
-        const double roundoff = eps * largest;
+        const double unit = larger(eps * largest, noise[i]);
         UNROLLED
         for (size_t q = 1; q <= FEW; q++)
-            s[q] = log_bits(c[q]) - log_bits(roundoff);
+            s[q] = log_bits(c[q]) - log_bits(unit);
         const bool usual = (largest > 0x1p-300) & (largest < 0x1p300) & (fabs(k[i]) < 300.0);
         const bool fourth = s[4] > m.stands[4], fifth = s[5] > m.stands[5];
         const int64_t sure = smaller_of(size_of(s[4] - m.stands[4]), size_of(s[5] - m.stands[5]));
@@ -1738,7 +1753,7 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
         const int64_t fifth_most = smaller_of(s[3] + m.even, s[5] + s[5] < predicted ? m.vague : m.vague - 3 * OCTAVE);
         const bool ends = usual & (sure > m.margin) & (settles < m.settled) & (stays > m.grows) & (decay < m.no_decay) &
                           (s[1] > m.strong) & (s[3] - m.stands[3] > m.margin) & (s[5] < (fourth ? fifth_most : m.stands[5]));
-        const double other = weighed(spare, d, FEW), total = fallback_missed * fabs(c[5]) <= roundoff ? other : c[1];
+        const double other = weighed(spare, d, FEW), total = fallback_missed * fabs(c[5]) <= unit ? other : c[1];
         value[i] = total * power(-k[i]);
         status[i] = ends ? CONVERGED : RUNNING;
     }
@@ -1787,12 +1802,13 @@ static void powers(const double *k, double *h, size_t lanes)
 }
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                    const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
-                    int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
+                    const double *k_unit, size_t units, const double *caps, size_t cap_row, const double *noise, int side,
+                    int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
                     size_t lanes, size_t outputs)
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .caps = caps,
+        .noise = fresh ? noise : NULL,
         .unit_step = units > 1, .cap_row = cap_row, .cap_step = cap_row > 1, .eps = eps, .side = side,
         .base = level == 0, .fresh = fresh, .level = level,
         .lanes = lanes, .outputs = outputs, .count = lanes * outputs, .which = which, .state = state,

@@ -57,13 +57,14 @@ typedef struct {
      * element) of every running element of the `chosen` lanes at `which`, or with `which` NULL of all lanes. `table` is a
      * level packed by steps.pack with 2 to 39 nodes beside the point itself; `level` is its number, 0 for the first round
      * at a step. With `fresh` (level 0 only) no round has judged these elements: all of them run, and nothing of their
-     * state is read. Error bar, value, log2 of the step and status go into rows of `results`,
+     * state is read; `noise` is what is known of the noise in f beforehand, by lane, or NULL where that is nothing. Error
+     * bar, value, log2 of the step and status go into rows of `results`,
      * `stride` numbers apart; unless `whole`, only value and status of elements that have ended count. The state of those
      * means nothing. By lane: `scale`, of any sign, `k`, and, as in fd_lanes, `k_unit` and `caps`; all but `scale` are whole
      * numbers or infinite, `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                    const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level, int fresh,
-                    int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
+                    const double *k_unit, size_t units, const double *caps, size_t cap_row, const double *noise, int side,
+                    int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
                     size_t lanes, size_t outputs);
 
     /* What each of the lanes order[0] to order[going - 1] does next: what its neediest output wants, the one that asks for
@@ -268,6 +269,7 @@ typedef struct {
     size_t cap_row, first_cap;
     const double *unit; /* as for `start`, and so many */
     size_t octaves;
+    const double *noise; /* known beforehand, by octave as `unit`, or NULL */
     double close, eps;
     int side, whole;
     double *found; /* error bar, value, log2 of the step and status, or unless `whole` the value: rows, `stride` apart */
@@ -279,7 +281,7 @@ typedef struct {
      * as by the kernel `gather`, from number *count on. Unusual lanes are left out, and named in `odd` from number *odds on:
      * those that are so by `start`, or whose first step is larger than it may be, or f(x) not finite. Ends when `enough`
      * lanes are late, or odd: for these and a tile there is room. Returns where, and adds to *nfev the evaluations. `work`
-     * has room for tile * (8 + nodes of the last level + FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
+     * has room for tile * (9 + nodes of the last level + FD_STATE + elements of all inputs) numbers, `places` for 2 * tile. */
     size_t (*make)(const fd_rounds *rounds, size_t lo, size_t hi, double *work, ptrdiff_t *places, const fd_lanes *late,
                    ptrdiff_t *which, size_t *count, ptrdiff_t *odd, size_t *odds, size_t *nfev);
 } fd_rounds_kernels;

@@ -16,6 +16,7 @@ enum { COMPANY = 32 }; /* lanes of one kind that are worth a round; fewer go on 
 typedef struct {
     fd_lanes lanes;
     double *least, *h, *sampled, *picked; /* picked: rows of inputs at chosen lanes, next to each other */
+    double *noise;                        /* known beforehand, or NULL */
     ptrdiff_t *order, *space;
     size_t first;
 } tile;
@@ -27,7 +28,8 @@ static tile make_room(const fd_rounds *r, double *work, ptrdiff_t *places)
     t.lanes = (fd_lanes){.k = work + 3 * n, .samples = work + 4 * n, .outputs = 1, .nodes = nodes, .units = 1};
     t.lanes.results = t.lanes.samples + nodes * n;
     t.lanes.state = t.lanes.results + RESULTS * n;
-    t.picked = t.lanes.state + FD_STATE * n;
+    t.noise = r->noise ? t.lanes.state + FD_STATE * n : NULL;
+    t.picked = t.lanes.state + (FD_STATE + 1) * n;
     t.lanes.k_unit = (double *)r->k_unit;
     t.lanes.caps = (double *)r->caps;
     t.lanes.cap_row = r->cap_row;
@@ -39,10 +41,19 @@ static void judge(const fd_rounds *r, const tile *t, size_t level, const ptrdiff
 {
     const fd_lanes *a = &t->lanes;
     CONTROL.control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, a->cap_row,
-                    r->side, (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
+                    t->noise, r->side, (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
 }
 
 static size_t place_of(int side) { return side > 0 ? 1 : side < 0 ? 2 : 0; }
+
+/* As in `start`. */
+static size_t octave_of(double scale)
+{
+    const double rounded = scale * 0.7071067811865476;
+    uint64_t bits;
+    memcpy(&bits, &rounded, sizeof bits);
+    return (size_t)(bits >> 52);
+}
 
 static int is_finite(double value)
 {
@@ -87,6 +98,8 @@ static void begin(const fd_rounds *r, tile *t, size_t lo, size_t n, ptrdiff_t *o
         t->lanes.caps = (double *)r->caps + (lo - r->first_cap);
     const int usual = CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->octaves, r->close, t->lanes.k, t->least, n) &&
                       !any_beyond(&t->lanes, r->side);
+    for (size_t i = 0; i < n && t->noise; i++)
+        t->noise[i] = r->noise[octave_of(t->lanes.scale[i])];
     CONTROL.powers(t->lanes.k, t->h, n);
     PROGRAM.begin(r->program, r->inputs, r->spaces, lo, n);
     PROGRAM.sample(r->program, r->spaces, 0, &steps, 0, 0, n, t->lanes.samples);

@@ -216,6 +216,7 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
     size_t n = lanes * outputs;
     double *x = fill(random, lanes), *at = fill(random, lanes), *unit = fill(random, lanes);
     double *samples = fill(random, NODES * n), *caps = fill(random, 3 * lanes), *packed = fill(random, sizeof table / 8);
+    double *noise = lanes % 2 ? fill(random, lanes) : NULL;
     double *got = fill(random, FIELDS * n), *want = fill(random, FIELDS * n);
     double *told = fill(random, RESULTS * n), *wanted = fill(random, RESULTS * n);
     ptrdiff_t *all = malloc(lanes ? lanes * sizeof *all : 1), *which = choose ? all : NULL;
@@ -228,6 +229,8 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
         x[i] = i % 5 ? 1 + 0.01 * (double)(i / 5) : 1;
         at[i] = unit[i] = -10;
         caps[i] = caps[lanes + i] = caps[2 * lanes + i] = i % 7 ? 1000 : -5;
+        if (noise)
+            noise[i] = i % 3 ? 1e-12 * (double)(i % 4) : 0;
     }
     int ok = 1;
     for (int round = 0; round < ROUNDS && ok; round++) {
@@ -238,10 +241,10 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
             }
         for (int level = 0; level < 2; level++) {
             const int fresh = round == 0 && level == 0;
-            k->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, 1, which,
-                                lanes, got, told, n, lanes, outputs);
-            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, 0, level, fresh, 1, NULL, 0,
-                                       want, wanted, n, lanes, outputs);
+            k->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, noise, 0, level, fresh, 1,
+                                which, lanes, got, told, n, lanes, outputs);
+            baseline->control->control(packed, samples, 0x1p-52, x, at, unit, lanes, caps, lanes, noise, 0, level, fresh, 1,
+                                       NULL, 0, want, wanted, n, lanes, outputs);
             tidy(got, told, n), tidy(want, wanted, n);
             ok = ok && same(k->level, "control", FIELDS * n, got, want) &&
                  same(k->level, "results of control", RESULTS * n, told, wanted);
@@ -259,7 +262,7 @@ static int check_control(const fd_kernels *k, uint64_t *random, size_t lanes, si
             printf("FAIL control at level %s: still running, element %zu of %zu\n", k->level, i, n);
             ok = 0;
         }
-    free(x), free(at), free(unit), free(samples), free(caps), free(packed), free(got), free(want),
+    free(x), free(at), free(unit), free(samples), free(caps), free(noise), free(packed), free(got), free(want),
         free(told), free(wanted), free(all);
     return ok;
 }
@@ -387,7 +390,7 @@ typedef struct {
     const double *x;
     double *found; /* RESULTS rows of `lanes`; lanes that were left keep what it held */
     size_t lo, hi, lanes, enough, reached, late, nfev;
-    size_t octaves; /* numbers in the table of first steps, which are all the same */
+    size_t octaves; /* numbers in the tables of first steps and noise, which are all the same */
     size_t odds;
     ptrdiff_t odd; /* the last of them */
 } search;
@@ -404,12 +407,14 @@ static void *run_search(void *data)
     const fd_input input = {(const char *)s->x, sizeof(double), sizeof(double), 1, -1};
     fd_input picked;
     fd_space spaces[FD_INPUTS + 1] = {0};
-    double *room = fill(&state, CUBE_ROWS * TILE), *work = fill(&state, TILE * (8 + NODES + FD_STATE + 1));
+    double *room = fill(&state, CUBE_ROWS * TILE), *work = fill(&state, TILE * (9 + NODES + FD_STATE + 1));
     ptrdiff_t *places = malloc(2 * TILE * sizeof *places), *which = malloc(n * sizeof *which);
     ptrdiff_t *odd = malloc(n * sizeof *odd);
-    double *first = fill(&state, s->octaves);
-    for (size_t i = 0; i < s->octaves; i++)
+    double *first = fill(&state, s->octaves), *noise = fill(&state, s->octaves);
+    for (size_t i = 0; i < s->octaves; i++) {
         first[i] = unit;
+        noise[i] = 0;
+    }
     const fd_lanes late = {.scale = fill(&state, n), .k = fill(&state, n), .k_unit = (double *)&unit,
                            .state = fill(&state, n * FD_STATE), .caps = (double *)caps, .samples = fill(&state, n * NODES),
                            .results = fill(&state, n * RESULTS), .lanes = n, .outputs = 1, .nodes = NODES, .stride = n,
@@ -420,14 +425,15 @@ static void *run_search(void *data)
     spaces[FD_DOUBLES].base = (char *)room;
     const fd_rounds rounds = {.program = &cube, .inputs = &input, .picked = &picked, .spaces = spaces, .level = &level,
                               .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps,
-                              .cap_row = 1, .unit = first, .octaves = s->octaves, .close = -1e300, .eps = 0x1p-52,
+                              .cap_row = 1, .unit = first, .octaves = s->octaves,
+                              .noise = s->octaves > 1 ? noise : NULL, .close = -1e300, .eps = 0x1p-52,
                               .whole = 1, .found = s->found, .stride = s->lanes};
     s->late = s->odds = s->nfev = 0;
     s->reached = s->k->rounds->make(&rounds, s->lo, s->hi, work, places, &late, which, &s->late, odd, &s->odds, &s->nfev);
     s->odd = s->odds ? odd[s->odds - 1] : -1;
     for (size_t i = 0; i < s->late; i++)
         s->found[(size_t)which[i] + STATUS * s->lanes] = 0;
-    free(room), free(work), free(places), free(which), free(odd), free(first), free(late.scale), free(late.k), free(late.state),
+    free(room), free(work), free(places), free(which), free(odd), free(first), free(noise), free(late.scale), free(late.k), free(late.state),
         free(late.samples), free(late.results);
     return NULL;
 }

@@ -72,7 +72,7 @@ class Functions:
         return a * (value + self.offset[lane] + self.noise[lane] * noise)
 
 
-def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
+def run(control, functions, scheme, eps, caps, noise=None, chosen=False, limit=40):
     """Yield the state (lanes, outputs, fields) after each round of all lanes, as an engine would drive them: what a lane
     samples next is what its first unfinished output wants. `chosen`: lanes are judged where they are, not copied."""
     lanes, outputs = functions.kind.shape
@@ -101,12 +101,27 @@ def run(control, functions, scheme, eps, caps, chosen=False, limit=40):
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
                 control(
-                    node.table, every, eps, scale, k, k_unit, caps, int(s), int(v), first, True, state, results, lane
+                    node.table,
+                    every,
+                    eps,
+                    scale,
+                    k,
+                    k_unit,
+                    caps,
+                    noise,
+                    int(s),
+                    int(v),
+                    first,
+                    True,
+                    state,
+                    results,
+                    lane,
                 )
             else:
                 part, found = state[lane], np.ascontiguousarray(results[:, lane])
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, caps)]
-                control(node.table, samples, eps, *bounds, int(s), int(v), first, True, part, found)
+                heard = None if noise is None else noise[lane]
+                control(node.table, samples, eps, *bounds, heard, int(s), int(v), first, True, part, found)
                 state[lane], results[:, lane] = part, found
             running = results[3, lane] == steps.RUNNING
             wants = state[lane, np.argmax(running, axis=1)].T
@@ -136,5 +151,5 @@ def results(module):
             functions = Functions(rng, lanes, outputs)
             caps = np.where(rng.random((3, lanes)) < 0.8, 1000.0, np.floor(rng.uniform(-60, 0, (3, lanes))))
             eps = 2.0**-23 if rng.random() < 0.2 else 2.0**-52
-            for state in run(module.control, functions, found, eps, caps, rng.random() < 0.5):
+            for state in run(module.control, functions, found, eps, caps, None, rng.random() < 0.5):
                 yield f"control {key}", state

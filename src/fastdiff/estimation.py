@@ -12,7 +12,7 @@ from .config import available_cpus
 from .functions import Function
 from .kernels import backend
 from .lanes import Estimates, Lanes, joined
-from .pilots import MANY, with_first_steps
+from .pilots import MANY, taught
 from .rounds import (
     STATUS,
     VALUE,
@@ -45,7 +45,7 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = Tru
     if count <= size or not function.divisible:
         size = count
     elif count >= MANY:
-        lanes = with_first_steps(function, lanes, scheme, outputs)
+        lanes = taught(function, lanes, scheme, outputs)
     found = np.empty((len(steps.RESULTS) if whole else 1, count, outputs))
     tiles = -(-count // size)
     workers = min(function.threads or available_cpus(), tiles)
@@ -133,7 +133,7 @@ def _replayed_span(
     at = span.start
     while at < span.stop:
         at, late.count, odds = function.rounds(
-            slice(at, span.stop), levels, function.eps, lanes.scale, late.unit, over, scheme.close, caps, span.start, side,
+            slice(at, span.stop), levels, function.eps, lanes.scale, late.unit, over, lanes.noise, scheme.close, caps, span.start, side,
             whole, found, late.arrays, late.which, late.count, odd, odds, LATE,
         )  # fmt: skip
         if late.count >= LATE or at == span.stop:

@@ -19,14 +19,16 @@ class Lanes:
     sign does not count.
 
     `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
-    which a lane has moved by about one, a number or one for each lane. `first`: log2 of the first step over the scale, for
-    each octave; None: that of the scheme.
+    which a lane has moved by about one, a number or one for each lane. What is learned of f, for
+    each octave of the scale: `first`, log2 of the first step over it (None: that of the scheme), and `noise`, that of the
+    values of f (None: not known).
     """
 
     scale: NDArray[float64]
     room: NDArray[float64] | None
     unit: float | NDArray[float64] = 1.0
     first: NDArray[float64] | None = None
+    noise: NDArray[float64] | None = None
 
     @classmethod
     def along_axes(cls, x: NDArray[float64], room: NDArray[float64] | None) -> "Lanes":
@@ -43,6 +45,7 @@ class Lanes:
             None if self.room is None else self.room[:, which],
             self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
             self.first,
+            self.noise,
         )
 
 

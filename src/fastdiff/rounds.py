@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import steps
 from .functions import Function
 from .kernels import backend
-from .lanes import Lanes, largest_exponent
+from .lanes import Lanes, largest_exponent, octaves
 from .steps import Scheme
 
 # Rounds that ask for judgements, with the arguments of the kernel `control`, and go on when they are made.
@@ -62,6 +62,7 @@ class Batch:
     k: NDArray[float64]
     unit: NDArray[float64]
     caps: NDArray[float64]
+    noise: NDArray[float64] | None  # known before the first round
     samples: NDArray[float64]
     state: NDArray[float64]
     results: NDArray[float64]
@@ -75,7 +76,7 @@ class Batch:
         unit = np.empty(room) if isinstance(lanes.unit, np.ndarray) else _unit(lanes, scheme)
         caps = UNLIMITED if lanes.room is None else np.empty((3, room))
         scale, k = np.empty((2, room))
-        return cls(0, np.empty(room, intp), scale, k, unit, caps, samples, state, results, whole)
+        return cls(0, np.empty(room, intp), scale, k, unit, caps, None, samples, state, results, whole)
 
     @property
     def arrays(self) -> tuple[NDArray[float64], ...]:
@@ -95,10 +96,11 @@ def first_round(
     centre = function.centre(which) if isinstance(which, slice) else function.sample(which, np.zeros(len(which)))
     count = len(centre)
     scale = lanes.scale
-    k, least, unit, side, caps, usual = _first_steps(lanes, scheme)
+    k, least, unit, side, caps, usual = first_steps(lanes, scheme)
     samples, state, results = room.of(count)
     samples[0] = centre
-    batch = Batch(count, which, scale, k, unit, caps, samples, state, results, whole)
+    noise = None if lanes.noise is None else lanes.noise[octaves(scale)]
+    batch = Batch(count, which, scale, k, unit, caps, noise, samples, state, results, whole)
     h = np.empty(count)
     if usual and _finite(centre):
         backend.powers(k, h)
@@ -178,7 +180,7 @@ def _judge(
     known = scheme.levels[s][at - 1].size if at else 1
     _sample(function, batch.which, chosen, nodes.offsets[known:], h, batch.samples[known : nodes.size])
     yield (
-        nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.caps,
+        nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.caps, batch.noise,
         0 if s == steps.CLOSE else s, at, fresh, batch.whole, batch.state, batch.results, chosen,
     )  # fmt: skip
 
@@ -212,7 +214,7 @@ def _by_kind(
     return kept[np.argsort(place[kept], kind="stable")], counts
 
 
-def _first_steps(
+def first_steps(
     lanes: Lanes, scheme: Scheme
 ) -> tuple[NDArray[float64], NDArray[float64], NDArray[float64], NDArray[intp] | int, NDArray[float64], bool]:
     """log2 of the first step, of the least one and of one for a scale of one, the side, and log2 of the largest steps by

@@ -87,6 +87,13 @@ class Level:
     def size(self) -> int:
         return len(self.offsets)
 
+    @property
+    def highest(self) -> NDArray[float64]:
+        """Weights of the highest coefficient of samples less that at the point itself; of noise they keep the size."""
+        row = self.table[1 - self.size :]
+        weights: NDArray[float64] = row / np.sqrt(row @ row + row.sum() ** 2)
+        return weights
+
 
 @dataclass(frozen=True)
 class Scheme:

@@ -58,8 +58,8 @@ cdef extern from "fastdiff.h" nogil:
                      double *k_least, size_t lanes) noexcept nogil
         void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
-                        const double *k_unit, size_t units, const double *caps, size_t cap_row, int side, int level,
-                        int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results,
+                        const double *k_unit, size_t units, const double *caps, size_t cap_row, const double *noise, int side,
+                        int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results,
                         size_t stride, size_t lanes, size_t outputs) noexcept nogil
         size_t (*next_round)(const double *state, const double *status, const double *scale, double close, double *k,
                              ptrdiff_t *order, ptrdiff_t *work, double *h, size_t going, size_t *counts,
@@ -159,6 +159,7 @@ cdef extern from "fastdiff.h" nogil:
         size_t cap_row, first_cap
         const double *unit
         size_t octaves
+        const double *noise
         double close, eps
         int side, whole
         double *found
@@ -262,6 +263,7 @@ cdef struct judgement: # the arguments of `control`
     const double *k
     const double *k_unit
     const double *caps
+    const double *noise
     size_t units, cap_row
     int side, level, fresh, whole
     const ptrdiff_t *which
@@ -272,8 +274,8 @@ cdef struct judgement: # the arguments of `control`
 
 
 cdef void judge(const judgement *a) noexcept nogil:
-    K.control.control(a.table, a.samples, a.eps, a.scale, a.k, a.k_unit, a.units, a.caps, a.cap_row, a.side, a.level,
-                      a.fresh, a.whole, a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
+    K.control.control(a.table, a.samples, a.eps, a.scale, a.k, a.k_unit, a.units, a.caps, a.cap_row, a.noise, a.side,
+                      a.level, a.fresh, a.whole, a.which, a.chosen, a.state, a.results, a.stride, a.lanes, a.outputs)
 
 
 cdef judgement read_judgement(
@@ -284,6 +286,7 @@ cdef judgement read_judgement(
     cnp.ndarray k,
     cnp.ndarray k_unit,
     cnp.ndarray caps,
+    cnp.ndarray noise,
     int side,
     int level,
     bint fresh,
@@ -300,6 +303,7 @@ cdef judgement read_judgement(
     a.k = <const double *> cnp.PyArray_DATA(k)
     a.k_unit = <const double *> cnp.PyArray_DATA(k_unit)
     a.caps = <const double *> cnp.PyArray_DATA(caps)
+    a.noise = NULL if noise is None else <const double *> cnp.PyArray_DATA(noise)
     a.units, a.cap_row = cnp.PyArray_SIZE(k_unit), cnp.PyArray_DIM(caps, 1)
     a.side, a.level, a.fresh, a.whole = side, level, fresh, whole
     a.which = NULL if which is None else <const ptrdiff_t *> cnp.PyArray_DATA(which)
@@ -311,10 +315,10 @@ cdef judgement read_judgement(
     return a
 
 
-def control(table, samples, double eps, scale, k, k_unit, caps, int side, int level, bint fresh, bint whole, state,
+def control(table, samples, double eps, scale, k, k_unit, caps, noise, int side, int level, bint fresh, bint whole, state,
             results, which=None):
     cdef judgement a = read_judgement(
-        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, whole, state, results, which)
+        table, samples, eps, scale, k, k_unit, caps, noise, side, level, fresh, whole, state, results, which)
     with nogil:
         judge(&a)
 
@@ -354,9 +358,9 @@ cdef class Beside:
 
     def begin(self, *arguments):
         """`control` with these arguments; the one before is done."""
-        table, samples, eps, scale, k, k_unit, caps, side, level, fresh, whole, state, results, which = arguments
+        table, samples, eps, scale, k, k_unit, caps, noise, side, level, fresh, whole, state, results, which = arguments
         self.work = read_judgement(
-            table, samples, eps, scale, k, k_unit, caps, side, level, fresh, whole, state, results, which)
+            table, samples, eps, scale, k, k_unit, caps, noise, side, level, fresh, whole, state, results, which)
         self.keep, self.open = arguments, True
         PyThread_release_lock(self.begun)
 
@@ -605,7 +609,7 @@ cdef class Follower:
                 samples[j] = sample(f, args, point, i, x + self.offsets[at][level][j] * h)
                 nfev += 1
             K.control.control(self.tables[at][level], samples, EPSILON, &scale, &k, &unit, 1,
-                              caps, 1, side, level, fresh, True, NULL, 0, state, result, 1, 1, 1)
+                              caps, 1, NULL, side, level, fresh, True, NULL, 0, state, result, 1, 1, 1)
             fresh = False
             k, level, side = state[WANT_K], <int> state[WANT_LEVEL], <int> state[WANT_SIDE]
         return nfev
@@ -860,7 +864,7 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
-           cnp.ndarray k_unit not None, cnp.ndarray unit not None, double close, cnp.ndarray caps not None, size_t first_cap, int side,
+           cnp.ndarray k_unit not None, cnp.ndarray unit not None, cnp.ndarray noise, double close, cnp.ndarray caps not None, size_t first_cap, int side,
            bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count,
            cnp.ndarray odd not None, size_t odds, size_t enough):
     """Rounds of lanes lo to hi of one variant with one output, as far as they go on in company: csrc/rounds.c. `levels`:
@@ -886,9 +890,10 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
     r.scale, r.k_unit = <const double *> cnp.PyArray_DATA(scale), <const double *> cnp.PyArray_DATA(k_unit)
     r.caps, r.cap_row, r.first_cap = <const double *> cnp.PyArray_DATA(caps), cnp.PyArray_DIM(caps, 1), first_cap
     r.unit, r.octaves = <const double *> cnp.PyArray_DATA(unit), cnp.PyArray_SIZE(unit)
+    r.noise = NULL if noise is None else <const double *> cnp.PyArray_DATA(noise)
     r.close, r.eps, r.side, r.whole = close, eps, side, whole
     r.found, r.stride = <double *> cnp.PyArray_DATA(found), cnp.PyArray_DIM(found, 1)
-    cdef size_t room = tile * (8 + level[r.levels - 1].nodes + FD_STATE + elements)
+    cdef size_t room = tile * (9 + level[r.levels - 1].nodes + FD_STATE + elements)
     cdef cnp.ndarray work = cnp.PyArray_EMPTY(1, [room], cnp.NPY_DOUBLE, 0)
     cdef cnp.ndarray places = cnp.PyArray_EMPTY(1, [2 * tile], cnp.NPY_INTP, 0)
     cdef cnp.ndarray picked = cnp.PyArray_EMPTY(1, [(replay.program.inputs + 1) * sizeof(fd_input)], cnp.NPY_BYTE, 0)

@@ -260,6 +260,7 @@ def control(
     k: NDArray[float64],
     k_unit: NDArray[float64],
     caps: NDArray[float64],
+    noise: NDArray[float64] | None,
     side: int,
     level: int,
     fresh: bool,
@@ -274,9 +275,9 @@ def control(
     Afterwards an element is done (status), or says which step, level and side it wants next. Per lane: `scale` the size
     of x along it, `k_unit` log2 of the step where the scale of x is one, `caps[side]` the bound of k; of these two one lane
     stands for all.
-    `fresh`: no round has judged these elements; all of them run, and nothing of their state is read. Error bar, value, k
-    and status also go into `results` (4, lanes, outputs); the state of what is done means nothing. Unless `whole`, only value
-    and status of what is done count.
+    `fresh`: no round has judged these elements; all of them run, and nothing of their state is read; `noise`, by lane, is
+    what is known of the noise in f beforehand. Error bar, value, k and status also go into `results` (4, lanes, outputs);
+    the state of what is done means nothing. Unless `whole`, only value and status of what is done count.
     """
     lanes = np.arange(len(state)) if which is None else which
     k_unit, caps = np.broadcast_to(k_unit, (len(state),)), np.broadcast_to(caps, (3, len(state)))
@@ -284,7 +285,7 @@ def control(
     lane = lanes[row]
     if lane.size:
         t = _Table(table)
-        s = _initial(caps[side, lane]) if fresh else state[lane, output].T.copy()
+        s = _initial(caps[side, lane], 0.0 if noise is None else noise[lane]) if fresh else state[lane, output].T.copy()
         with np.errstate(all="ignore"):
             _control(
                 t, samples[: t.last + 1, lane, output], eps, scale[lane], k[lane], k_unit[lane], _least(scale[lane]),
@@ -295,11 +296,12 @@ def control(
         results[:, lane, output] = s[[_ERROR, _VALUE, _K, _STATUS]]
 
 
-def _initial(cap: NDArray[float64]) -> NDArray[float64]:
-    """The state (fields, elements) before their first round; `cap` is log2 of their largest step."""
+def _initial(cap: NDArray[float64], noise: NDArray[float64] | float = 0.0) -> NDArray[float64]:
+    """The state (fields, elements) before their first round; `cap` is log2 of their largest step, `noise` what is known."""
     s = np.zeros((_FIELDS, len(cap)))
     s[[_LO, _FIRST_K]] = -np.inf
     s[[_PREV_K, _FLOOR, _ERROR, _SPREAD_LEAST, _SPREAD_FIRST]] = np.inf
+    s[_SIGMA] = noise
     s[_HI], s[_LEAP], s[_SHRINK], s[_VALUE] = cap + 1.0, 4.0, 8.0, np.nan
     return s
 
