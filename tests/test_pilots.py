@@ -1,4 +1,4 @@
-"""Protects the first steps that many elements learn from a few: fewer evaluations, and results no worse for it."""
+"""Protects what many elements learn from a few, noise and first steps: fewer evaluations, and results no worse for it."""
 
 import struct
 from math import frexp
@@ -53,6 +53,52 @@ def test_fewer_evaluations_of_smooth_functions(f, slope, x, saved):
     assert (np.abs(whole.value - slope(x)) <= whole.error).mean() > 0.999
     assert np.median(whole.error) < 2 * np.median(error)
     assert whole.converged.all()
+
+
+def scattered(x):
+    """Uniform in [-1/2, 1/2], a fixed function of the bits of x that looks like noise."""
+    bits = np.ascontiguousarray(x).view(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    bits = (bits ^ (bits >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    return ((bits ^ (bits >> np.uint64(32))) >> np.uint64(11)) / 2.0**53 - 0.5
+
+
+def test_rounding_inside_f_is_heard():
+    """1 + exp(x) is rounded to 1e-16, which is 1e-12 of the result at x = -10: more than one bar in fifty is too small where
+    each point has to guess it."""
+    whole = derivative(lambda x: np.log(1 + np.exp(x)), UNIFORM, full_output=True)
+    truth = 1 / (1 + np.exp(-UNIFORM))
+    value, error, nfev = in_parts(lambda x: np.log(1 + np.exp(x)), UNIFORM)
+    assert (np.abs(value - truth) > error).mean() > 0.02
+    assert (np.abs(whole.value - truth) > whole.error).mean() < 0.0005
+    assert np.median(whole.error) < 1.5 * np.median(error)
+    assert np.median(np.abs(whole.value - truth)) < 1.1 * np.median(np.abs(value - truth))
+    assert whole.nfev < min(nfev, 6.2 * UNIFORM.size)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-5])
+def test_noise_is_heard(size):
+    def f(x):
+        return np.exp(x / 5) + size * scattered(x)
+
+    whole, (value, error, nfev) = derivative(f, NORMAL, full_output=True), in_parts(f, NORMAL)
+    off, off_parts = (np.abs(v - np.exp(NORMAL / 5) / 5) for v in (whole.value, value))
+    assert whole.nfev < 0.6 * nfev
+    assert (off > whole.error).mean() < 0.002
+    assert np.median(off) < 1.3 * np.median(off_parts)
+    assert np.quantile(off, 0.99) < np.quantile(off_parts, 0.99)
+    assert np.median(whole.error) < 1.3 * np.median(error)
+
+
+def test_what_is_too_fast_for_the_first_step_is_no_noise():
+    def f(x):
+        return np.sin(1e6 * x)
+
+    whole, (value, error, nfev) = derivative(f, UNIFORM, full_output=True), in_parts(f, UNIFORM)
+    good = np.isfinite(error)
+    assert good.mean() > 0.999
+    assert (np.abs(whole.value - value) <= whole.error + error)[good].mean() > 0.999
+    assert np.median(whole.error) < 2 * np.median(error)
+    assert whole.nfev < 0.6 * nfev
 
 
 def test_no_evaluation_is_saved_at_the_price_of_digits():

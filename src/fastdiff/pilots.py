@@ -19,11 +19,11 @@ TRIALS = 4  # of first steps
 GAIN = 0.05  # share of the lanes that has to end at once for another first step
 LOSS = 2.0  # octaves by which error bars may grow
 QUIET = 6.0  # octaves below the first step at which the highest coefficient is nothing but noise
-_QUARTILE = 0.3186  # a quarter of all normal deviates is smaller
+_MEDIAN = 0.6745  # half of all normal deviates are smaller
 _GOLDEN = (5**0.5 - 1) / 2
 _TINY = 2.0**-1022
 
-PerOctave = NDArray[Any]  # of the scale, see `octaves`
+PerGroup = NDArray[Any]  # of pilots in the same octave of the scale
 
 
 def taught(function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> Lanes:
@@ -34,44 +34,37 @@ def taught(function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> La
     """
     with np.errstate(all="ignore"):
         pilots = _Pilots(function, lanes, scheme, outputs)
-        first, noise = np.repeat(scheme.first, OCTAVES), np.zeros(OCTAVES)
-        best = pilots.trial(first, noise, np.ones(OCTAVES, bool))
-        heard = pilots.noise(best)
-        if not (best.known & ((best.share < 1.0 - GAIN) | (heard > 0))).any():
+        first, noise = np.full(len(pilots.count), scheme.first), np.zeros(len(pilots.count))
+        usual = pilots.trial(first, noise, pilots.count > 0)
+        known, share, step = usual.count >= LEAST_PILOTS, usual.share, first + usual.wanted
+        heard = np.where(known, pilots.noise(usual), 0.0)
+        open_ = known & ((share < 1.0 - GAIN) | (heard > 0))
+        if not open_.any():
             return lanes
-        pilots.finish(best)
-        if heard.any():
-            found = pilots.trial(first, heard, heard > 0)
-            taken = found.known & found.alike & (found.share > best.share - GAIN)
-            noise[taken] = heard[taken]
-            best.take(found, taken)
-        wanted = best.wanted
+        pilots.finish(usual)
         for _ in range(TRIALS):
-            open_ = best.known & (best.share < 1.0 - GAIN) & (wanted != 0)
+            listens = heard > noise  # noise that is known may be all that was wanting
+            tried, told = np.where(listens, first, step), np.maximum(noise, heard)
+            found = pilots.trial(tried, told, open_, listens)
+            taken = open_ & found.alike & (found.share > share + np.where(listens, -GAIN, GAIN))
+            first, noise, share = np.where(taken, [tried, told, found.share], [first, noise, share])
+            step = np.where(taken | ~listens, tried + found.wanted, step)
+            heard = np.where(taken, heard, 0.0)
+            open_ &= (share < 1.0 - GAIN) & (step != tried)
             if not open_.any():
                 break
-            tried = np.where(open_, first + wanted, first)
-            found = pilots.trial(tried, noise, open_)
-            taken = found.known & found.alike & (found.share > best.share + GAIN)
-            first[taken] = tried[taken]
-            best.take(found, taken)
-            wanted = np.where(open_, tried + found.wanted - first, wanted)
-    return replace(lanes, first=first, noise=noise if noise.any() else None)
+    return pilots.tell(first, noise, known)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Outcome:
     """What came of a trial."""
 
-    known: NDArray[np.bool_]  # whether there were pilots enough
-    share: PerOctave  # of the pilots that ended
-    wanted: PerOctave  # octaves by which the others want another step
+    count: PerGroup  # of pilots that ended or go on
+    share: PerGroup  # of those that ended
+    wanted: PerGroup  # octaves by which the others want another step
     alike: NDArray[np.bool_]  # whether error bars are about the usual ones
     batch: Batch
-
-    def take(self, other: "_Outcome", where: NDArray[np.bool_]) -> None:
-        self.share = np.where(where, other.share, self.share)
-        self.wanted = np.where(where, other.wanted, self.wanted)
 
 
 class _Pilots:
@@ -79,32 +72,60 @@ class _Pilots:
 
     def __init__(self, function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> None:
         self.function, self.lanes, self.scheme, self.outputs = function, lanes, scheme, outputs
-        count = max(PILOTS // outputs, LEAST_PILOTS)
-        self.which = np.sort((np.arange(1, count + 1) * _GOLDEN % 1.0 * lanes.count).astype(intp))
-        self.octave = octaves(lanes.scale[self.which])
-        self.usual = np.full(count, np.inf)  # log2 of the error bars
-
-    def trial(self, first: PerOctave, noise: PerOctave, chosen: NDArray[np.bool_]) -> _Outcome:
-        """The first round with these first steps, and this noise, of the pilots in the chosen octaves."""
-        among = np.flatnonzero(chosen[self.octave])
-        which, octave = self.which[among], self.octave[among]
-        lanes, room = (
-            replace(self.lanes.part(which), first=first, noise=noise),
-            Room(len(among), self.outputs, self.scheme),
+        number = np.arange(1, max(PILOTS // outputs, LEAST_PILOTS) + 1)
+        self.which = np.sort((number * _GOLDEN % 1.0 * lanes.count).astype(intp))
+        self.octave, self.group, self.count = np.unique(
+            octaves(lanes.scale[self.which]), return_inverse=True, return_counts=True
         )
+        self.usual = np.full(len(number), np.inf)  # log2 of the error bars
+
+    def table(self, of_groups: PerGroup, elsewhere: NDArray[float64] | float = 0.0) -> NDArray[float64]:
+        """The same for all octaves."""
+        table = np.full(OCTAVES, elsewhere)
+        table[self.octave] = of_groups
+        return table
+
+    def tell(self, first: PerGroup, noise: PerGroup, known: NDArray[np.bool_]) -> Lanes:
+        """The lanes with what is known. Nearer to zero there are fewer pilots, and in the end none: if in the octave next to
+        these it was not x that the step went by, it is the same there."""
+        if (first == self.scheme.first).all() and not noise.any():
+            return self.lanes
+        every, heard = self.table(first, self.scheme.first), self.table(noise)
+        for sign in (0, 1):
+            begin = sign * (OCTAVES // 2)
+            nearest = np.flatnonzero(known & (self.octave // (OCTAVES // 2) == sign))[:1]
+            if nearest.size and first[nearest[0]] != self.scheme.first:
+                octave = self.octave[nearest[0]]
+                every[begin:octave] = first[nearest[0]] + np.arange(octave - begin, 0, -1)
+        return replace(self.lanes, first=every, noise=heard if heard.any() else None)
+
+    def trial(
+        self, first: PerGroup, noise: PerGroup, chosen: NDArray[np.bool_], to_end: NDArray[np.bool_] | None = None
+    ) -> _Outcome:
+        """The first round with these first steps, and this noise, of the pilots in the chosen groups. Bars are compared of
+        those that end in it, in the groups `to_end` of all, in the end."""
+        among = np.flatnonzero(chosen[self.group])
+        which, group, count = self.which[among], self.group[among], len(self.count)
+        lanes = replace(self.lanes.part(which), first=self.table(first, self.scheme.first), noise=self.table(noise))
+        room = Room(len(among), self.outputs, self.scheme)
         batch = judged(first_round(self.function, lanes, which, self.scheme, room, True))
         status, k = batch.results[STATUS], batch.k.copy()
         ends, goes_on = (status == steps.CONVERGED).all(axis=1), (status == steps.RUNNING).any(axis=1)
         next_round(batch, self.scheme, np.arange(batch.count), batch.count)
         # where more nodes are wanted at the same step, a smaller one may do without
         moves = np.where(batch.k == k, -1.0, batch.k - k)
+        ended, going = np.bincount(group[ends], minlength=count), np.bincount(group[goes_on], minlength=count)
+        wanted = np.bincount(group[goes_on], moves[goes_on], count) / np.maximum(going, 1)
+        compared = ends
+        if to_end is not None and to_end.any():
+            judged(later_rounds(self.function, batch, self.scheme))
+            compared = ends | to_end[group]
         growth = np.clip(_bars(batch) - self.usual[among], -2 * LOSS, 2 * LOSS)
-        ended, going = np.bincount(octave[ends], minlength=OCTAVES), np.bincount(octave[goes_on], minlength=OCTAVES)
         return _Outcome(
-            known=ended + going >= LEAST_PILOTS,
+            count=ended + going,
             share=ended / np.maximum(ended + going, 1),
-            wanted=np.rint(np.bincount(octave[goes_on], moves[goes_on], OCTAVES) / np.maximum(going, 1)),
-            alike=np.bincount(octave[ends], growth[ends], OCTAVES) <= LOSS * ended,
+            wanted=np.rint(wanted),
+            alike=np.bincount(group[compared], growth[compared] - LOSS, count) <= 0.0,
             batch=batch,
         )
 
@@ -113,11 +134,11 @@ class _Pilots:
         judged(later_rounds(self.function, outcome.batch, self.scheme))
         self.usual = _bars(outcome.batch)
 
-    def noise(self, outcome: _Outcome) -> PerOctave:
+    def noise(self, outcome: _Outcome) -> PerGroup:
         """The noise in f, where it is more than roundoff: from the highest coefficient, at steps so small that nothing else
         is left of it. Zero where that is not known."""
         level, side = self.scheme.levels[self.scheme.first_side][0], self.scheme.first_side
-        lanes, centre, noise = self.lanes.part(self.which), outcome.batch.samples[0], np.zeros(OCTAVES)
+        lanes, centre, noise = self.lanes.part(self.which), outcome.batch.samples[0], np.zeros(len(self.count))
         if self.outputs > 1:
             return noise
         k, least, _, _, caps, _ = first_steps(lanes, self.scheme)
@@ -129,13 +150,13 @@ class _Pilots:
         size = np.abs(level.highest @ (samples - centre)[:, :, 0])
         largest = np.maximum(np.abs(samples).max(axis=0), np.abs(centre))[:, 0]
         usable &= np.isfinite(size)
-        octave, size, largest = self.octave[usable], size[usable], largest[usable]
-        order = np.lexsort((size, octave))
-        found, begin, count = np.unique(octave[order], return_index=True, return_counts=True)
-        deviation = size[order][begin + count // 4] / _QUARTILE
-        roundoff = self.function.eps * np.bincount(octave, largest, OCTAVES)[found] / count
-        heard = (count >= LEAST_PILOTS) & (deviation > roundoff)
-        noise[found[heard]] = deviation[heard]
+        group, size, largest = self.group[usable], size[usable], largest[usable]
+        order, count = np.lexsort((size, group)), np.bincount(group, minlength=len(noise))
+        heard = count >= LEAST_PILOTS
+        middle = (np.cumsum(count) - count + count // 2)[heard]
+        deviation = size[order][middle] / _MEDIAN
+        roundoff = self.function.eps * (np.bincount(group, largest, len(noise)) / count)[heard]
+        noise[heard] = np.where(deviation > roundoff, deviation, 0.0)
         return noise
 
 
