@@ -506,7 +506,7 @@ def _control(
         torn & (s[_SPREAD_FIRST] < np.inf), np.minimum(s[_SPREAD_LEAST], spread), s[_SPREAD_LEAST]
     )
     s[_SPREAD_FIRST] = np.where(torn & (s[_SPREAD_FIRST] == np.inf), spread, s[_SPREAD_FIRST])
-    error = np.where(rough, np.maximum(error, spread), error)
+    error = np.where(rough, np.where(error > spread, error, spread), error)  # the spread also where the error is nan
     deaf = (spectrum.highest == 0.0) & (8.0 * s[_SIGMA] >= largest) & (s[_SIGMA] > 0.0)  # nothing but noise
     error = np.where(np.isfinite(value) & ~deaf, error, np.inf)
     # Two rounds that both look smooth and exclude each other: what looks smooth is the rounding of f, not f.
