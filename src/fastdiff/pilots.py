@@ -22,6 +22,7 @@ QUIET = 6.0  # octaves below the first step at which the highest coefficient is 
 _MEDIAN = 0.6745  # half of all normal deviates are smaller
 _GOLDEN = (5**0.5 - 1) / 2
 _TINY = 2.0**-1022
+_SIGNS = OCTAVES // 2  # octaves of either sign
 
 PerGroup = NDArray[Any]  # of pilots in the same octave of the scale
 
@@ -86,18 +87,18 @@ class _Pilots:
         return table
 
     def tell(self, first: PerGroup, noise: PerGroup, known: NDArray[np.bool_]) -> Lanes:
-        """The lanes with what is known. Nearer to zero there are fewer pilots, and in the end none: if in the octave next to
-        these it was not x that the step went by, it is the same there."""
+        """The lanes with what is known. Where there are too few pilots, as near to zero, the step is that of the next octave
+        away from zero, if it was not x that this went by."""
         if (first == self.scheme.first).all() and not noise.any():
             return self.lanes
-        every, heard = self.table(first, self.scheme.first), self.table(noise)
-        for sign in (0, 1):
-            begin = sign * (OCTAVES // 2)
-            nearest = np.flatnonzero(known & (self.octave // (OCTAVES // 2) == sign))[:1]
-            if nearest.size and first[nearest[0]] != self.scheme.first:
-                octave = self.octave[nearest[0]]
-                every[begin:octave] = first[nearest[0]] + np.arange(octave - begin, 0, -1)
-        return replace(self.lanes, first=every, noise=heard if heard.any() else None)
+        every = np.repeat(self.scheme.first, OCTAVES)
+        begin = 0
+        for octave, step in zip(self.octave[known].tolist(), first[known].tolist()):
+            begin = max(begin, octave // _SIGNS * _SIGNS)
+            if step != self.scheme.first:
+                every[begin : octave + 1] = step + np.arange(octave - begin, -1, -1)
+            begin = octave + 1
+        return replace(self.lanes, first=every, noise=self.table(noise) if noise.any() else None)
 
     def trial(
         self, first: PerGroup, noise: PerGroup, chosen: NDArray[np.bool_], to_end: NDArray[np.bool_] | None = None
