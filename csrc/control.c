@@ -8,7 +8,7 @@
  * - `look`, in registers, does most of the others' rounds;
  * - `judge_block`, on arrays that stay in the first-level cache, settles plain elements in their first round: finite
  *   samples that differ, no noise, exponents of moderate size;
- * - `judge_compared` does later rounds, with noise and with the round before to compare with;
+ * - `judge_compared` does first rounds where noise is known, and later ones, with the round before to compare with;
  * - `judge_one` does the rest one by one, by the same functions at length one and some more.
  */
 #include "fastdiff.h"
@@ -63,6 +63,7 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define VAGUE 8.5
 #define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
+#define DOUBT 0x1p-9 /* share of the noise told below which a coefficient is seldom nothing but noise */
 #define SMALLEST (-1060.0) /* log2 of steps: see steps.py */
 #define LARGEST 1000.0
 
@@ -1769,16 +1770,19 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
 
 /* --- the kernels ------------------------------------------------------------------------------------------------------ */
 
-INLINE int start_with(const double *scale, const double *k_unit, size_t units, const double *unit, const bool by_octave,
-                      double close, double *k, double *k_least, size_t lanes)
+static void by_octave(const double *scale, const double *table, double *out, size_t lanes)
+{
+    for (size_t i = 0; i < lanes; i++)
+        out[i] = table[bits_of(scale[i] * 0.7071067811865476) >> 52];
+}
+
+static int start(const double *scale, const double *k_unit, size_t units, const double *over, size_t overs, double close,
+                 double *k, double *k_least, size_t lanes)
 {
     uint64_t odd = 0;
-    for (size_t i = 0; i < lanes && by_octave; i++)
-        k[i] = unit[bits_of(scale[i] * 0.7071067811865476) >> 52];
     for (size_t i = 0; i < lanes; i++) {
         const double size = fabs(scale[i]), rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
-        const double over = by_octave ? k[i] : unit[0];
-        const double first = smaller(larger(rounded + over, SMALLEST), LARGEST), least = least_of(size);
+        const double first = smaller(larger(rounded + over[overs > 1 ? i : 0], SMALLEST), LARGEST), least = least_of(size);
         k[i] = larger(first, least);
         k_least[i] = least;
         odd |= (size > 0.0) & (size <= DBL_MAX) & (k[i] - least >= close) ? 0 : 1;
@@ -1788,17 +1792,32 @@ INLINE int start_with(const double *scale, const double *k_unit, size_t units, c
     return odd == 0;
 }
 
-static int start(const double *scale, const double *k_unit, size_t units, const double *unit, size_t octaves, double close,
-                 double *k, double *k_least, size_t lanes)
-{
-    return octaves > 1 ? start_with(scale, k_unit, units, unit, true, close, k, k_least, lanes)
-                       : start_with(scale, k_unit, units, unit, false, close, k, k_least, lanes);
-}
-
 static void powers(const double *k, double *h, size_t lanes)
 {
     for (size_t i = 0; i < lanes; i++)
         h[i] = k[i] >= -1022.0 ? power(k[i]) : power(k[i] + 100.0) * 0x1p-100;
+}
+
+static void believe(const double *weights, size_t nodes, const double *samples, const ptrdiff_t *which, size_t chosen,
+                    double *noise, size_t lanes)
+{
+    enum { len = LANES };
+    for (size_t first = 0; first < chosen; first += len) {
+        const size_t have = chosen - first < len ? chosen - first : len;
+        double here[LANES] = {0}, size[LANES] = {0};
+        for (size_t i = 0; i < have; i++)
+            here[i] = samples[which ? (size_t)which[first + i] : first + i];
+        for (size_t q = 1; q <= nodes; q++) {
+            double there[LANES] = {0};
+            for (size_t i = 0; i < have; i++)
+                there[i] = samples[q * lanes + (which ? (size_t)which[first + i] : first + i)];
+            EACH size[i] = size[i] + weights[q - 1] * (there[i] - here[i]);
+        }
+        for (size_t i = 0; i < have; i++) {
+            double *told = noise + (which ? (size_t)which[first + i] : first + i);
+            *told = (fabs(size[i]) >= DOUBT * *told) & (fabs(size[i]) <= DBL_MAX) ? *told : 0.0;
+        }
+    }
 }
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
@@ -1926,8 +1945,10 @@ static size_t gather(const fd_lanes *from, const fd_lanes *to, size_t first, ptr
 }
 
 const fd_control_kernels FD_NAME(fd_control) = {
+    .by_octave = by_octave,
     .start = start,
     .powers = powers,
+    .believe = believe,
     .control = control,
     .next_round = next_round,
     .gather = gather,

@@ -28,7 +28,7 @@ typedef struct {
                     int order, double *out, size_t n);
 } fd_stencil_kernels;
 
-enum { FD_OCTAVES = 4096 };
+enum { FD_OCTAVES = 4096 }; /* signs and exponents of a double */
 enum { FD_STATE = 27 }; /* numbers in the state of an element: FIELDS in src/fastdiff/steps.py */
 
 /* csrc/control.c. Elements are the outputs of lanes: lanes * outputs of them, lane by lane. `caps` holds log2 of the
@@ -42,16 +42,25 @@ typedef struct {
 } fd_lanes;
 
 typedef struct {
-    /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x itself; `unit` is log2 of
-     * the first step over the scale: one number, or FD_OCTAVES of them, one for each sign and octave of the scale, which is
-     * the top of the bits of scale / sqrt(2). Where the scale is 0 the first step is k_unit, of which there is one or one for
-     * each lane. No first step is less than the least. Returns whether all is as usual: scales are finite and not 0, and no
-     * first step is less than 2**close times the least one. */
-    int (*start)(const double *scale, const double *k_unit, size_t units, const double *unit, size_t octaves, double close,
+    /* Of a table with FD_OCTAVES numbers, one for each sign and octave of a scale (the top of the bits of scale / sqrt(2)),
+     * those of these scales. */
+    void (*by_octave)(const double *scale, const double *table, double *out, size_t lanes);
+
+    /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x itself; `over` is log2 of
+     * the first step over the scale, one number or one for each lane; then it may be `k`. Where the scale is 0 the first
+     * step is k_unit, of which there is one or one for each lane. No first step is less than the least. Returns whether all
+     * is as usual: scales are finite and not 0, and no first step is less than 2**close times the least one. */
+    int (*start)(const double *scale, const double *k_unit, size_t units, const double *over, size_t overs, double close,
                  double *k, double *k_least, size_t lanes);
 
     /* h = 2**k, for whole k in [-1060, 1023]; they may be the same array. */
     void (*powers)(const double *k, double *h, size_t lanes);
+
+    /* What fresh lanes, all or the `chosen` ones at `which`, believe of the noise that they are told: it is 0 where the
+     * highest coefficient of their samples (a row of `lanes` for each of the nodes and the point itself) is far below it.
+     * `weights` are those of this coefficient, of norm one. */
+    void (*believe)(const double *weights, size_t nodes, const double *samples, const ptrdiff_t *which, size_t chosen,
+                    double *noise, size_t lanes);
 
     /* Judges samples (nodes by element) that were taken at steps 2**k, and updates the state (FD_STATE numbers for each
      * element) of every running element of the `chosen` lanes at `which`, or with `which` NULL of all lanes. `table` is a
@@ -254,6 +263,7 @@ typedef struct {
 
 typedef struct {
     const double *table, *offsets; /* packed by steps.pack; of all `nodes`, the first 0 */
+    const double *highest;         /* as for `believe` */
     size_t nodes;
 } fd_level;
 
@@ -267,9 +277,9 @@ typedef struct {
     const double *scale, *k_unit; /* by lane; one number holds for all lanes */
     const double *caps;           /* as in fd_lanes, of the lanes from number `first_cap` on */
     size_t cap_row, first_cap;
-    const double *unit; /* as for `start`, and so many */
-    size_t octaves;
-    const double *noise; /* known beforehand, by octave as `unit`, or NULL */
+    const double *over;  /* log2 of the first step over the scale: one number, or a table for `by_octave` */
+    size_t overs;
+    const double *noise; /* known beforehand, a table for `by_octave`, or NULL */
     double close, eps;
     int side, whole;
     double *found; /* error bar, value, log2 of the step and status, or unless `whole` the value: rows, `stride` apart */

@@ -1,4 +1,4 @@
-/* The engine's rounds for recorded programs: what src/fastdiff/rounds.py does tile by tile, for lanes that have company. */
+/* Rounds of recorded programs: what _span of src/fastdiff/estimation.py does, tile by tile, for lanes that have company. */
 #include "fastdiff.h"
 
 #include <stdint.h>
@@ -41,19 +41,11 @@ static void judge(const fd_rounds *r, const tile *t, size_t level, const ptrdiff
 {
     const fd_lanes *a = &t->lanes;
     CONTROL.control(r->level[level].table, a->samples, r->eps, a->scale, a->k, a->k_unit, 1, a->caps, a->cap_row,
-                    t->noise, r->side, (int)level, which == NULL, r->whole, which, chosen, a->state, a->results, a->stride, a->lanes, 1);
+                    t->noise, r->side, (int)level, which == NULL, r->whole, which, chosen, a->state, a->results,
+                    a->stride, a->lanes, 1);
 }
 
 static size_t place_of(int side) { return side > 0 ? 1 : side < 0 ? 2 : 0; }
-
-/* As in `start`. */
-static size_t octave_of(double scale)
-{
-    const double rounded = scale * 0.7071067811865476;
-    uint64_t bits;
-    memcpy(&bits, &rounded, sizeof bits);
-    return (size_t)(bits >> 52);
-}
 
 static int is_finite(double value)
 {
@@ -85,8 +77,8 @@ static int any_beyond(const fd_lanes *a, int side)
     return any;
 }
 
-/* The first round of n lanes. Those that are odd stay where they are, and have ended. */
-static void begin(const fd_rounds *r, tile *t, size_t lo, size_t n, ptrdiff_t *odd, size_t *odds)
+/* The first round of n lanes; returns how many run. Those that are odd stay where they are, and have ended. */
+static size_t begin(const fd_rounds *r, tile *t, size_t lo, size_t n, ptrdiff_t *odd, size_t *odds)
 {
     const fd_level *level = r->level;
     const fd_steps steps = {.h = (const char *)t->h, .h_lane = sizeof(double)};
@@ -96,10 +88,13 @@ static void begin(const fd_rounds *r, tile *t, size_t lo, size_t n, ptrdiff_t *o
     t->lanes.lanes = t->lanes.stride = n;
     if (r->cap_row > 1)
         t->lanes.caps = (double *)r->caps + (lo - r->first_cap);
-    const int usual = CONTROL.start(t->lanes.scale, r->k_unit, 1, r->unit, r->octaves, r->close, t->lanes.k, t->least, n) &&
-                      !any_beyond(&t->lanes, r->side);
-    for (size_t i = 0; i < n && t->noise; i++)
-        t->noise[i] = r->noise[octave_of(t->lanes.scale[i])];
+    if (r->overs > 1)
+        CONTROL.by_octave(t->lanes.scale, r->over, t->lanes.k, n);
+    if (t->noise)
+        CONTROL.by_octave(t->lanes.scale, r->noise, t->noise, n);
+    const double *over = r->overs > 1 ? t->lanes.k : r->over;
+    const int usual = CONTROL.start(t->lanes.scale, r->k_unit, 1, over, r->overs > 1 ? n : 1, r->close, t->lanes.k,
+                                    t->least, n) && !any_beyond(&t->lanes, r->side);
     CONTROL.powers(t->lanes.k, t->h, n);
     PROGRAM.begin(r->program, r->inputs, r->spaces, lo, n);
     PROGRAM.sample(r->program, r->spaces, 0, &steps, 0, 0, n, t->lanes.samples);
@@ -110,13 +105,16 @@ static void begin(const fd_rounds *r, tile *t, size_t lo, size_t n, ptrdiff_t *o
                 !beyond(&t->lanes, r->side, i))
                 continue;
             odd[(*odds)++] = (ptrdiff_t)(lo + i);
-            t->h[i] = 0;
+            t->h[i] = 0; /* it is sampled along with the others, at x, and does not count */
         }
     for (size_t i = 1; i < level->nodes; i++)
         PROGRAM.sample(r->program, r->spaces, 0, &steps, level->offsets[i], 0, n, t->lanes.samples + i * n);
+    if (t->noise)
+        CONTROL.believe(level->highest, level->nodes - 1, t->lanes.samples, NULL, n, t->noise, n);
     judge(r, t, 0, NULL, 0);
     for (size_t i = before; i < *odds; i++)
         t->lanes.results[STATUS * n + ((size_t)odd[i] - lo)] = LEFT_OUT;
+    return n - (*odds - before);
 }
 
 /* One number of each chosen lane, from data with a stride, next to each other. */
@@ -202,9 +200,8 @@ static size_t make(const fd_rounds *r, size_t lo, size_t hi, double *work, ptrdi
 {
     tile t = make_room(r, work, places);
     while (lo < hi && *count < r->enough && *odds < r->enough) {
-        const size_t n = hi - lo < r->tile ? hi - lo : r->tile, before = *odds;
-        begin(r, &t, lo, n, odd, odds);
-        *nfev += (n - (*odds - before)) * r->level->nodes;
+        const size_t n = hi - lo < r->tile ? hi - lo : r->tile;
+        *nfev += begin(r, &t, lo, n, odd, odds) * r->level->nodes;
         const size_t left = finish(r, &t, nfev);
         for (size_t row = 0; row < RESULTS; row++)
             if (r->whole || row == VALUE)

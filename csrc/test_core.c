@@ -403,7 +403,8 @@ static void *run_search(void *data)
     uint64_t state = 3;
     memcpy(packed, table, sizeof table);
     const size_t n = s->hi - s->lo + TILE;
-    const fd_level level = {packed, offsets, NODES};
+    const double highest[NODES] = {0.25, -0.25, 0.5, -0.5};
+    const fd_level level = {packed, offsets, highest, NODES};
     const fd_input input = {(const char *)s->x, sizeof(double), sizeof(double), 1, -1};
     fd_input picked;
     fd_space spaces[FD_INPUTS + 1] = {0};
@@ -425,7 +426,7 @@ static void *run_search(void *data)
     spaces[FD_DOUBLES].base = (char *)room;
     const fd_rounds rounds = {.program = &cube, .inputs = &input, .picked = &picked, .spaces = spaces, .level = &level,
                               .levels = 1, .tile = TILE, .enough = s->enough, .scale = s->x, .k_unit = &unit, .caps = caps,
-                              .cap_row = 1, .unit = first, .octaves = s->octaves,
+                              .cap_row = 1, .over = first, .overs = s->octaves,
                               .noise = s->octaves > 1 ? noise : NULL, .close = -1e300, .eps = 0x1p-52,
                               .whole = 1, .found = s->found, .stride = s->lanes};
     s->late = s->odds = s->nfev = 0;

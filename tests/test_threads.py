@@ -215,7 +215,7 @@ def test_results_hold_no_view_of_anything():
     assert fastdiff.Result.__module__.startswith("fastdiff")
 
 
-LARGE = np.linspace(-4.0, 9.0, 140_003)  # several tiles, elements of every kind
+LARGE = np.linspace(-4.0, 9.0, 100_003)  # several tiles, elements of every kind
 
 
 def rough(x):

@@ -4,6 +4,7 @@ import itertools
 import random
 import sys
 import warnings
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ needs_numba = pytest.mark.skipif(sys.version_info >= (3, 14), reason="numba does
 RNG = np.random.default_rng(3)
 MATRIX = RNG.standard_normal((4, 6))
 VECTOR = RNG.standard_normal(6)
+NARROW = np.full(6, 100, np.int8)
 GENERATOR, DRAW = np.random.default_rng(8), random.gauss
 
 
@@ -189,6 +191,7 @@ REFUSED = {
     "whole numbers that grow": (lambda x: (np.where(x > 9, 2**30, 1) ** 2) * x, "2\\*\\*53"),
     "whole numbers that are cut": (lambda x: set_where(np.where(x > 0, 1, 2), x > 9, 0.5) * x, "whole numbers"),
     "whole numbers divided": (lambda x: (x > 0) * 7 // (x < 9) * x, "whole numbers"),
+    "narrow whole numbers in a stack": (lambda x: np.stack([x > 1, NARROW])[0] * x, "int8"),
     "single precision": (lambda x: np.where(x > 0, np.float32(0.1), np.float32(0.2)) * x, "float32"),
 }
 
@@ -277,6 +280,9 @@ def test_hidden_state_is_noticed():
         lambda: DRAW(),
         lambda: GENERATOR.random(),
         lambda: GENERATOR.normal(size=1)[0],
+        partial(lambda generator: generator.random(), GENERATOR),
+        partial(lambda *, generator: generator.random(), generator=GENERATOR),
+        lambda generator=GENERATOR: generator.random(),
     ],
 )
 def test_nothing_is_drawn(draw):
@@ -393,6 +399,7 @@ WHOLE = [
     lambda a, b: set_where(a + 0, a > b, b.sum() if np.ndim(b) else b),
     lambda a, b: np.stack([a * np.ones(6, int), b + np.zeros(6, int)]).max(axis=0),
     lambda a, b: np.concatenate([(a + np.zeros(6, int))[:3], (b + np.zeros(6, int))[3:]]),
+    lambda a, b: np.concatenate([np.atleast_1d(a)[:1], np.atleast_1d(b)[:1]])[0] * b,
     lambda a, b: np.sum(a) * b,
     lambda a, b: np.square(a) - abs(b),
     lambda a, b: np.logical_and(a, b) + np.sqrt(abs(a)),

@@ -23,7 +23,6 @@ from .rounds import (
     first_round,
     judged,
     later_rounds,
-    over_scale,
     put,
 )
 from .steps import Scheme
@@ -44,7 +43,7 @@ def estimate(function: Function, lanes: Lanes, scheme: Scheme, whole: bool = Tru
     size = max(TILE // outputs, 1)
     if count <= size or not function.divisible:
         size = count
-    elif count >= MANY:
+    elif count >= MANY and function.alike:
         lanes = taught(function, lanes, scheme, outputs)
     found = np.empty((len(steps.RESULTS) if whole else 1, count, outputs))
     tiles = -(-count // size)
@@ -126,10 +125,11 @@ def _replayed_span(
     function: Function, lanes: Lanes, span: slice, scheme: Scheme, found: NDArray[float64], whole: bool
 ) -> None:
     """The same by a function that makes rounds itself, faster, but for lanes that have little company, and odd ones."""
-    levels = [(level.table, np.array(level.offsets)) for level in scheme.levels[scheme.first_side]]
+    levels = [(level.table, np.array(level.offsets), level.highest) for level in scheme.levels[scheme.first_side]]
     most = min(LATE + TILE, span.stop - span.start)
     late, odd, odds = Batch.late(most, 1, lanes, scheme, whole), np.empty(most, intp), 0
-    caps, over, side = caps_of(lanes.part(span), scheme), over_scale(lanes, scheme), scheme.first_side
+    caps, side = caps_of(lanes.part(span), scheme), scheme.first_side
+    over = scheme.first if lanes.first is None else lanes.first
     at = span.start
     while at < span.stop:
         at, late.count, odds = function.rounds(

@@ -1,6 +1,6 @@
 """What the engine is asked and what it answers, lane by lane. A lane is a point and a direction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from numpy import float64, intp
 from numpy.typing import NDArray
 
 from . import steps
+from .kernels import backend
 
 OCTAVES = 4096  # signs and exponents of float64
 ROOM = 1.0 - 2.0**-50  # so that a node computed in floating point stays inside the bounds
@@ -19,9 +20,10 @@ class Lanes:
     sign does not count.
 
     `room` (2, lanes): how far each may go forward and backward; None: as far as numbers go. `unit`: the parameter at
-    which a lane has moved by about one, a number or one for each lane. What is learned of f, for
-    each octave of the scale: `first`, log2 of the first step over it (None: that of the scheme), and `noise`, that of the
-    values of f (None: not known).
+    which a lane has moved by about one, a number or one for each lane.
+
+    What is learned of f are tables by octave of the scale: `first`, log2 of the first step over the scale (None: that of
+    the scheme), and `noise`, the noise in the values of f (None: not known).
     """
 
     scale: NDArray[float64]
@@ -40,12 +42,11 @@ class Lanes:
         return len(self.scale)
 
     def part(self, which: slice | NDArray[intp]) -> "Lanes":
-        return Lanes(
-            self.scale[which],
-            None if self.room is None else self.room[:, which],
-            self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
-            self.first,
-            self.noise,
+        return replace(
+            self,
+            scale=self.scale[which],
+            room=None if self.room is None else self.room[:, which],
+            unit=self.unit[which] if isinstance(self.unit, np.ndarray) else self.unit,
         )
 
 
@@ -75,8 +76,10 @@ def joined(
 
 
 def octaves(scale: NDArray[float64]) -> NDArray[intp]:
-    """Numbers below OCTAVES, the same for scales that have the same sign and the same first step."""
-    return ((scale * 0.7071067811865476).view(np.uint64) >> 52).astype(intp)
+    """Which entry of tables by octave is that of each scale."""
+    found = np.empty(scale.shape)
+    backend.by_octave(scale, np.arange(float(OCTAVES)), found)
+    return found.astype(intp)
 
 
 def largest_exponent(room: NDArray[float64], forward: float, backward: float) -> NDArray[float64]:

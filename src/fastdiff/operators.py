@@ -106,7 +106,8 @@ def derivative(
     differences that stay above roundoff and do not fall are noise [3]_, and enter step and error bar. If they fall at
     no step, f is not smooth there, and `Result.converged` is False. Elements that are done are not evaluated again.
     Of 131072 elements or more a thousand are tried beforehand, and tell the others the noise in f and the first step:
-    that saves up to two thirds of the evaluations, and may change last digits within the error bar.
+    that saves up to two thirds of the evaluations, and may change last digits within the error bar. Not where f captures
+    arrays of x's shape, as then more than x differs between elements.
 
     Values of f that are not finite make a stencil turn to one side. Where none works the derivative is nan, its error
     inf, and no other element is affected. Floating-point warnings of f are silenced.

@@ -17,9 +17,10 @@ MANY = 2**17  # lanes, from which on it is worth while
 PILOTS, LEAST_PILOTS = 1024, 8  # elements that are tried, and lanes of an octave from which something is learned
 TRIALS = 4  # of first steps
 GAIN = 0.05  # share of the lanes that has to end at once for another first step
-LOSS = 2.0  # octaves by which error bars may grow
+LOSS, MOST_LOSS = 2.0, 5.0  # octaves by which error bars may grow on average, and of all but a
+FEW = 0.01  # of the lanes
 QUIET = 6.0  # octaves below the first step at which the highest coefficient is nothing but noise
-_MEDIAN = 0.6745  # half of all normal deviates are smaller
+_LOUD = 1.534  # seven eighths of all normal deviates are smaller
 _GOLDEN = (5**0.5 - 1) / 2
 _TINY = 2.0**-1022
 _SIGNS = OCTAVES // 2  # octaves of either sign
@@ -42,12 +43,12 @@ def taught(function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> La
         open_ = known & ((share < 1.0 - GAIN) | (heard > 0))
         if not open_.any():
             return lanes
-        pilots.finish(usual)
+        pilots.usual = pilots.bars(usual)
         for _ in range(TRIALS):
-            listens = heard > noise  # noise that is known may be all that was wanting
+            listens = heard > noise  # the usual first step may do once the noise is known
             tried, told = np.where(listens, first, step), np.maximum(noise, heard)
-            found = pilots.trial(tried, told, open_, listens)
-            taken = open_ & found.alike & (found.share > share + np.where(listens, -GAIN, GAIN))
+            found = pilots.trial(tried, told, open_)
+            taken = open_ & (found.share > share + np.where(listens, -GAIN, GAIN)) & pilots.alike(found, listens)
             first, noise, share = np.where(taken, [tried, told, found.share], [first, noise, share])
             step = np.where(taken | ~listens, tried + found.wanted, step)
             heard = np.where(taken, heard, 0.0)
@@ -64,8 +65,8 @@ class _Outcome:
     count: PerGroup  # of pilots that ended or go on
     share: PerGroup  # of those that ended
     wanted: PerGroup  # octaves by which the others want another step
-    alike: NDArray[np.bool_]  # whether error bars are about the usual ones
-    batch: Batch
+    among: NDArray[intp]  # which pilots these are
+    batch: Batch  # to go on with
 
 
 class _Pilots:
@@ -81,7 +82,7 @@ class _Pilots:
         self.usual = np.full(len(number), np.inf)  # log2 of the error bars
 
     def table(self, of_groups: PerGroup, elsewhere: NDArray[float64] | float = 0.0) -> NDArray[float64]:
-        """The same for all octaves."""
+        """What these groups have, as a table of all octaves."""
         table = np.full(OCTAVES, elsewhere)
         table[self.octave] = of_groups
         return table
@@ -100,11 +101,8 @@ class _Pilots:
             begin = octave + 1
         return replace(self.lanes, first=every, noise=self.table(noise) if noise.any() else None)
 
-    def trial(
-        self, first: PerGroup, noise: PerGroup, chosen: NDArray[np.bool_], to_end: NDArray[np.bool_] | None = None
-    ) -> _Outcome:
-        """The first round with these first steps, and this noise, of the pilots in the chosen groups. Bars are compared of
-        those that end in it, in the groups `to_end` of all, in the end."""
+    def trial(self, first: PerGroup, noise: PerGroup, chosen: NDArray[np.bool_]) -> _Outcome:
+        """The first round with these first steps, and this noise, of the pilots in the chosen groups."""
         among = np.flatnonzero(chosen[self.group])
         which, group, count = self.which[among], self.group[among], len(self.count)
         lanes = replace(self.lanes.part(which), first=self.table(first, self.scheme.first), noise=self.table(noise))
@@ -112,36 +110,47 @@ class _Pilots:
         batch = judged(first_round(self.function, lanes, which, self.scheme, room, True))
         status, k = batch.results[STATUS], batch.k.copy()
         ends, goes_on = (status == steps.CONVERGED).all(axis=1), (status == steps.RUNNING).any(axis=1)
-        next_round(batch, self.scheme, np.arange(batch.count), batch.count)
+        next_round(batch, self.scheme, np.arange(batch.count), batch.count)  # for batch.k, the steps that they want
         # where more nodes are wanted at the same step, a smaller one may do without
         moves = np.where(batch.k == k, -1.0, batch.k - k)
         ended, going = np.bincount(group[ends], minlength=count), np.bincount(group[goes_on], minlength=count)
-        wanted = np.bincount(group[goes_on], moves[goes_on], count) / np.maximum(going, 1)
-        compared = ends
-        if to_end is not None and to_end.any():
-            judged(later_rounds(self.function, batch, self.scheme))
-            compared = ends | to_end[group]
-        growth = np.clip(_bars(batch) - self.usual[among], -2 * LOSS, 2 * LOSS)
         return _Outcome(
             count=ended + going,
             share=ended / np.maximum(ended + going, 1),
-            wanted=np.rint(wanted),
-            alike=np.bincount(group[compared], growth[compared] - LOSS, count) <= 0.0,
+            wanted=np.rint(np.bincount(group[goes_on], moves[goes_on], count) / np.maximum(going, 1)),
+            among=among,
             batch=batch,
         )
 
-    def finish(self, outcome: _Outcome) -> None:
-        """All later rounds of all pilots; their error bars are the usual ones."""
+    def bars(self, outcome: _Outcome) -> NDArray[float64]:
+        """log2 of the error bars of its pilots in the end, the mean over their outputs."""
         judged(later_rounds(self.function, outcome.batch, self.scheme))
-        self.usual = _bars(outcome.batch)
+        log: NDArray[float64] = np.log2(np.maximum(outcome.batch.results[ERROR], _TINY)).mean(axis=1)
+        return log
+
+    def alike(self, outcome: _Outcome, listens: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Whether the bars of a group are about the usual ones: on average, and of nearly every pilot, but where noise was
+        told, without which many a bar is too small."""
+        growth, group, count = (
+            self.bars(outcome) - self.usual[outcome.among],
+            self.group[outcome.among],
+            len(self.count),
+        )
+        compared = np.isfinite(self.usual[outcome.among])  # not where f is not finite, or not smooth
+        growth, group = np.clip(growth[compared], -2 * LOSS, None), group[compared]
+        mean = np.bincount(group, np.minimum(growth, 2 * LOSS), count) / np.bincount(group, minlength=count)
+        worse = np.bincount(group[~(growth <= MOST_LOSS)], minlength=count)
+        found: NDArray[np.bool_] = (mean <= LOSS) & (listens | (worse <= FEW * self.count))
+        return found
 
     def noise(self, outcome: _Outcome) -> PerGroup:
         """The noise in f, where it is more than roundoff: from the highest coefficient, at steps so small that nothing else
         is left of it. Zero where that is not known."""
-        level, side = self.scheme.levels[self.scheme.first_side][0], self.scheme.first_side
-        lanes, centre, noise = self.lanes.part(self.which), outcome.batch.samples[0], np.zeros(len(self.count))
         if self.outputs > 1:
-            return noise
+            return np.zeros(len(self.count))
+        side = self.scheme.first_side
+        level, lanes = self.scheme.levels[side][0], self.lanes.part(self.which)
+        centre, noise = outcome.batch.samples[0], np.zeros(len(self.count))
         k, least, _, _, caps, _ = first_steps(lanes, self.scheme)
         usable = (k - QUIET - least >= max(self.scheme.close, 0.0)) & (k <= caps[side])
         usable &= np.isfinite(lanes.scale) & (lanes.scale != 0) & np.isfinite(centre[:, 0])
@@ -154,14 +163,8 @@ class _Pilots:
         group, size, largest = self.group[usable], size[usable], largest[usable]
         order, count = np.lexsort((size, group)), np.bincount(group, minlength=len(noise))
         heard = count >= LEAST_PILOTS
-        middle = (np.cumsum(count) - count + count // 2)[heard]
-        deviation = size[order][middle] / _MEDIAN
+        loud = (np.cumsum(count) - count + 7 * count // 8)[heard]  # so that it holds for nearly all, where it differs
+        deviation = size[order][loud] / _LOUD
         roundoff = self.function.eps * (np.bincount(group, largest, len(noise)) / count)[heard]
         noise[heard] = np.where(deviation > roundoff, deviation, 0.0)
         return noise
-
-
-def _bars(batch: Batch) -> NDArray[float64]:
-    """log2 of the error bars of lanes, the mean over their outputs."""
-    log: NDArray[float64] = np.log2(np.maximum(batch.results[ERROR], _TINY)).mean(axis=1)
-    return log

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import steps
 from .functions import Function
 from .kernels import backend
-from .lanes import Lanes, largest_exponent, octaves
+from .lanes import Lanes, largest_exponent
 from .steps import Scheme
 
 # Rounds that ask for judgements, with the arguments of the kernel `control`, and go on when they are made.
@@ -99,7 +99,10 @@ def first_round(
     k, least, unit, side, caps, usual = first_steps(lanes, scheme)
     samples, state, results = room.of(count)
     samples[0] = centre
-    noise = None if lanes.noise is None else lanes.noise[octaves(scale)]
+    noise = None
+    if lanes.noise is not None:
+        noise = np.empty(count)
+        backend.by_octave(scale, lanes.noise, noise)
     batch = Batch(count, which, scale, k, unit, caps, noise, samples, state, results, whole)
     h = np.empty(count)
     if usual and _finite(centre):
@@ -179,6 +182,8 @@ def _judge(
     nodes = scheme.levels[s][at]
     known = scheme.levels[s][at - 1].size if at else 1
     _sample(function, batch.which, chosen, nodes.offsets[known:], h, batch.samples[known : nodes.size])
+    if fresh and batch.noise is not None:
+        backend.believe(nodes.highest, batch.samples, batch.noise, chosen)
     yield (
         nodes.table, batch.samples, function.eps, batch.scale, batch.k, batch.unit, batch.caps, batch.noise,
         0 if s == steps.CLOSE else s, at, fresh, batch.whole, batch.state, batch.results, chosen,
@@ -221,7 +226,11 @@ def first_steps(
     side, of every lane; and whether all lanes are as usual, so that nothing else is to be minded."""
     k, least = np.empty((2, lanes.count))
     unit = _unit(lanes, scheme)
-    usual = backend.start(lanes.scale, unit, over_scale(lanes, scheme), scheme.close, k, least)
+    over = scheme.first
+    if lanes.first is not None:
+        over = k
+        backend.by_octave(lanes.scale, lanes.first, k)
+    usual = backend.start(lanes.scale, unit, over, scheme.close, k, least)
     if lanes.room is None:
         return k, least, unit, scheme.first_side, UNLIMITED, usual
     caps = caps_of(lanes, scheme)
@@ -239,11 +248,6 @@ def first_steps(
 def _of_side(caps: NDArray[float64], side: NDArray[intp] | int, count: int) -> NDArray[float64]:
     """Of each lane the cap on its side."""
     return np.asarray(np.broadcast_to(caps, (3, count))[np.broadcast_to(side, (count,)), np.arange(count)])
-
-
-def over_scale(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:
-    """log2 of the first step over the scale: one number, or one for each octave of the scale."""
-    return scheme.first if lanes.first is None else lanes.first
 
 
 def _unit(lanes: Lanes, scheme: Scheme) -> NDArray[float64]:

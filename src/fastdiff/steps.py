@@ -82,17 +82,11 @@ class Level:
 
     offsets: tuple[float, ...]
     table: NDArray[float64]  # see `pack`
+    highest: NDArray[float64]  # weights of the highest coefficient of samples less that at the point, of norm one
 
     @property
     def size(self) -> int:
         return len(self.offsets)
-
-    @property
-    def highest(self) -> NDArray[float64]:
-        """Weights of the highest coefficient of samples less that at the point itself; of noise they keep the size."""
-        row = self.table[1 - self.size :]
-        weights: NDArray[float64] = row / np.sqrt(row @ row + row.sum() ** 2)
-        return weights
 
 
 @dataclass(frozen=True)
@@ -126,13 +120,15 @@ class Scheme:
 
     @property
     def first(self) -> NDArray[float64]:
-        """The same as an array."""
+        """`unit` as the array of one number that the kernel `start` takes."""
         return _array_of(float(self.unit))
 
 
 @cache
 def _array_of(number: float) -> NDArray[float64]:
-    return np.array([number])
+    array = np.array([number])
+    array.flags.writeable = False
+    return array
 
 
 # Intermediate results such as 1 + x are rounded alike at points on a lattice, and look smooth there. A point off any
@@ -226,7 +222,9 @@ def _levels(n: int, sets: Sequence[Sequence[Fraction | int]], value: Stencil | N
             (len(nodes[j]) - len(offsets), _missed(nodes[j], rows[j]), _noise_gain(nodes[j], rows[j]))
             for j in range(i + 1, len(nodes))
         ]
-        packed.append(Level(tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim)))
+        top = np.array(rounded(taylor_rows(offsets)[-1]))
+        highest = top[1:] / np.sqrt(top @ top)
+        packed.append(Level(tuple(rounded(offsets)), pack(n, offsets, row, fallback, later, aim), highest))
     return tuple(packed)
 
 

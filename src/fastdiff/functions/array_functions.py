@@ -461,7 +461,7 @@ def _move(func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     given = [_stack_like(recorder, v) for v in first] if not (lists and _is_traced(args[0])) else list(args[0])
     truth = all(t.truth for t in given)
     whole = not truth and all(t.truth or t.most is not None for t in given)
-    most = max(map(_most, given)) if whole and given else None
+    most = max(map(_most, given)) if whole else None
     rows: list[Any] = [t.rows if truth else _numbers(t) for t in given]
     found = func(rows, *args[1:], **kwargs) if lists else func(*rows, *args[arrays:], **kwargs)
     if isinstance(found, np.ndarray):

@@ -48,6 +48,8 @@ class Function(ABC):
         """Whether lanes may be sampled a part at a time."""
         return True
 
+    alike = False  # whether lanes differ in one x and in nothing else that can be seen, so that some may stand for all
+
     @abstractmethod
     def centre(self, lanes: slice) -> Sampled:
         """f at the points themselves."""

@@ -33,6 +33,14 @@ class _Source:
     def __init__(self, source: Any, refuse: Callable[..., NoReturn]) -> None:
         self._source, self._refuse = source, refuse
 
+    @property
+    def __class__(self) -> Any:  # so that isinstance goes the way it would
+        return type(self._source)
+
+    @__class__.setter
+    def __class__(self, value: Any) -> None:
+        self._refuse()
+
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._source, name)
         return value if isinstance(value, type) or value is np.random.default_rng else self._refuse
@@ -53,7 +61,8 @@ class Borrower:
         if isinstance(f, MethodType) and isinstance(f.__func__, FunctionType):
             return MethodType(self._function(f.__func__), f.__self__)
         if isinstance(f, partial):
-            return partial(self.copy(f.func), *f.args, **f.keywords)
+            keywords = {name: self.replaced(value) for name, value in f.keywords.items()}
+            return partial(self.copy(f.func), *map(self.replaced, f.args), **keywords)
         call = type(f).__dict__.get("__call__")
         return MethodType(self._function(call), f) if isinstance(call, FunctionType) else f
 
@@ -63,6 +72,10 @@ class Borrower:
             return own
         if isinstance(value, GENERATORS) or value is random or value is np.random:
             return _Source(value, self._draw)
+        if type(value) is partial:
+            return self.copy(value)
+        if type(value) is tuple:
+            return tuple(map(self.replaced, value))
         if isinstance(getattr(value, "__self__", None), GENERATORS) and callable(value):
             return self._draw
         if isinstance(value, ModuleType) and value.__name__.split(".")[0] == "numpy":
@@ -78,9 +91,11 @@ class Borrower:
             return made
         space = self._spaces.setdefault(id(f.__globals__), dict(f.__globals__))
         cells = tuple(CellType() for _ in f.__closure__ or ())
-        made = FunctionType(f.__code__, space, f.__name__, f.__defaults__, cells)
-        made.__kwdefaults__ = f.__kwdefaults__
+        made = FunctionType(f.__code__, space, f.__name__, None, cells)
         self._copies[id(f)] = f, made
+        made.__defaults__ = self.replaced(f.__defaults__)
+        if f.__kwdefaults__:
+            made.__kwdefaults__ = {name: self.replaced(value) for name, value in f.__kwdefaults__.items()}
         for name in _names(f.__code__):
             if name in f.__globals__:
                 space[name] = self.replaced(f.__globals__[name])

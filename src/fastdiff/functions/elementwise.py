@@ -50,6 +50,10 @@ class Elementwise(Function):
             self._try_part(few, np.zeros(len(few)))
         return bool(self.separable)
 
+    @property
+    def alike(self) -> bool:  # type: ignore[override]
+        return self.divisible and sum(x.size > 1 for x in self.xs) == 1
+
     def centre(self, lanes: slice) -> Sampled:
         if self._centre is None:
             self._centre = np.array(self.read(self._call_full([x.copy() for x in self.xs]), self.size))

@@ -62,6 +62,11 @@ class Replayed(Function):
         found: Sampled = self._known[2][np.arange(lanes.start, lanes.stop) // self.count - first]
         return found
 
+    @property
+    def alike(self) -> bool:  # type: ignore[override]
+        varied = [a for i, a in zip(self.program.inputs, self.inputs) if i.captured is not None or a.strides[1]]
+        return self.program.elementwise and len(varied) == 1
+
     def parts(self, count: int) -> list[Function] | None:
         if self.makes_rounds:
             list(self._tapes(None, values=False))  # once for all

@@ -742,12 +742,11 @@ def _whole(ufunc: np.ufunc, types: str, values: Sequence[Any]) -> tuple[str, int
     sizes = [_most(v) for v, c in zip(values, types) if c != "d"]
     if max(sizes) > MOST_EXACT:
         raise Untraceable("whole numbers larger than 2**53")
-    most = None
-    if INT in types.split("->")[1]:
-        if ufunc in (np.multiply, np.square):
-            most = math.prod(sizes) * (sizes[0] if ufunc is np.square else 1)
-        else:
-            most = sum(sizes)
+    if INT not in types.split("->")[1]:
+        return types.replace(INT, "d"), None
+    if ufunc is np.square:
+        sizes *= 2
+    most = math.prod(sizes) if ufunc in (np.multiply, np.square) else sum(sizes)
     return types.replace(INT, "d"), most
 
 
@@ -880,7 +879,7 @@ def _reduce(recorder: Recorder, ufunc: np.ufunc, x: Any, axis: Any = 0, dtype: A
         made = _fold(recorder, ufunc, types, name, fold)[:, -1].reshape(results)
     if keepdims:
         made = made.reshape([1 if a in axes else rows.shape[a] for a in range(rows.ndim)])
-    most = _most(x) * blocks[0].size if counted and made.size else 0 if counted else None
+    most = _most(x) * math.prod(blocks.shape[1:]) if counted else None
     return Traced(recorder, made, truth=logical, scalar=made.ndim == 0, most=most)
 
 
@@ -976,6 +975,8 @@ def _stack_like(recorder: Recorder, value: Any) -> Traced:
     if isinstance(value, (list, tuple)) and _holds_traced(value):
         return cast(Traced, np.stack([cast(Any, _stack_like(recorder, v)) for v in value]))
     array = _plain(value)
+    if array.dtype not in (bool, int64, float64):
+        raise Untraceable(f"an array of {array.dtype} where float64 was expected")
     truth, most = array.dtype == bool, _most(array) if array.dtype == int64 else None
     return Traced(recorder, _rows(recorder, array, "?" if truth else "d"), truth=truth, most=most)
 

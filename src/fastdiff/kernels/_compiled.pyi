@@ -22,14 +22,21 @@ def combine(
     n: int,
     out: NDArray[float64],
 ) -> None: ...
+def by_octave(scale: NDArray[float64], table: NDArray[float64], out: NDArray[float64]) -> None: ...
 def start(
     scale: NDArray[float64],
     k_unit: NDArray[float64],
-    unit: NDArray[float64],
+    over: NDArray[float64],
     close: float,
     k: NDArray[float64],
     k_least: NDArray[float64],
 ) -> bool: ...
+def believe(
+    weights: NDArray[float64],
+    samples: NDArray[float64],
+    noise: NDArray[float64],
+    which: NDArray[intp] | None = None,
+) -> None: ...
 def powers(k: NDArray[float64], h: NDArray[float64]) -> None: ...
 def control(
     table: NDArray[float64],
@@ -126,11 +133,11 @@ def rounds(
     inputs: list[NDArray[float64]],
     lo: int,
     hi: int,
-    levels: Sequence[tuple[NDArray[float64], NDArray[float64]]],
+    levels: Sequence[tuple[NDArray[float64], NDArray[float64], NDArray[float64]]],
     eps: float,
     scale: NDArray[float64],
     k_unit: NDArray[float64],
-    unit: NDArray[float64],
+    over: NDArray[float64],
     noise: NDArray[float64] | None,
     close: float,
     caps: NDArray[float64],

@@ -54,9 +54,12 @@ cdef extern from "fastdiff.h" nogil:
         double *results
         size_t lanes, outputs, nodes, stride, units, cap_row
     ctypedef struct fd_control_kernels:
-        int (*start)(const double *scale, const double *k_unit, size_t units, const double *unit, size_t octaves, double close, double *k,
-                     double *k_least, size_t lanes) noexcept nogil
+        void (*by_octave)(const double *scale, const double *table, double *out, size_t lanes) noexcept nogil
+        int (*start)(const double *scale, const double *k_unit, size_t units, const double *over, size_t overs,
+                     double close, double *k, double *k_least, size_t lanes) noexcept nogil
         void (*powers)(const double *k, double *h, size_t lanes) noexcept nogil
+        void (*believe)(const double *weights, size_t nodes, const double *samples, const ptrdiff_t *which, size_t chosen,
+                        double *noise, size_t lanes) noexcept nogil
         void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                         const double *k_unit, size_t units, const double *caps, size_t cap_row, const double *noise, int side,
                         int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results,
@@ -145,6 +148,7 @@ cdef extern from "fastdiff.h" nogil:
     ctypedef struct fd_level:
         const double *table
         const double *offsets
+        const double *highest
         size_t nodes
     ctypedef struct fd_rounds:
         const fd_program *program
@@ -157,8 +161,8 @@ cdef extern from "fastdiff.h" nogil:
         const double *k_unit
         const double *caps
         size_t cap_row, first_cap
-        const double *unit
-        size_t octaves
+        const double *over
+        size_t overs
         const double *noise
         double close, eps
         int side, whole
@@ -227,24 +231,44 @@ def combine(
         K.stencil.combine(psamples, pweights, m, denominator, ph, n, pout, size)
 
 
+def by_octave(cnp.ndarray scale not None, cnp.ndarray table not None, cnp.ndarray out not None):
+    cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
+    cdef const double *ptable = <const double *> cnp.PyArray_DATA(table)
+    cdef double *pout = <double *> cnp.PyArray_DATA(out)
+    cdef size_t lanes = cnp.PyArray_SIZE(scale)
+    with nogil:
+        K.control.by_octave(pscale, ptable, pout, lanes)
+
+
 def start(
     cnp.ndarray scale not None,
     cnp.ndarray k_unit not None,
-    cnp.ndarray unit not None,
+    cnp.ndarray over not None,
     double close,
     cnp.ndarray k not None,
     cnp.ndarray k_least not None,
 ):
     cdef const double *pscale = <const double *> cnp.PyArray_DATA(scale)
     cdef const double *pk_unit = <const double *> cnp.PyArray_DATA(k_unit)
-    cdef const double *punit = <const double *> cnp.PyArray_DATA(unit)
+    cdef const double *pover = <const double *> cnp.PyArray_DATA(over)
     cdef double *pk = <double *> cnp.PyArray_DATA(k)
     cdef double *pk_least = <double *> cnp.PyArray_DATA(k_least)
-    cdef size_t lanes = cnp.PyArray_SIZE(scale), units = cnp.PyArray_SIZE(k_unit), octaves = cnp.PyArray_SIZE(unit)
+    cdef size_t lanes = cnp.PyArray_SIZE(scale), units = cnp.PyArray_SIZE(k_unit), overs = cnp.PyArray_SIZE(over)
     cdef bint usual
     with nogil:
-        usual = K.control.start(pscale, pk_unit, units, punit, octaves, close, pk, pk_least, lanes)
+        usual = K.control.start(pscale, pk_unit, units, pover, overs, close, pk, pk_least, lanes)
     return usual
+
+
+def believe(cnp.ndarray weights not None, cnp.ndarray samples not None, cnp.ndarray noise not None, cnp.ndarray which=None):
+    cdef const double *pweights = <const double *> cnp.PyArray_DATA(weights)
+    cdef const double *psamples = <const double *> cnp.PyArray_DATA(samples)
+    cdef const ptrdiff_t *pwhich = NULL if which is None else <const ptrdiff_t *> cnp.PyArray_DATA(which)
+    cdef double *pnoise = <double *> cnp.PyArray_DATA(noise)
+    cdef size_t nodes = cnp.PyArray_SIZE(weights), lanes = cnp.PyArray_SIZE(noise)
+    cdef size_t chosen = lanes if which is None else cnp.PyArray_SIZE(which)
+    with nogil:
+        K.control.believe(pweights, nodes, psamples, pwhich, chosen, pnoise, lanes)
 
 
 def powers(cnp.ndarray k not None, cnp.ndarray h not None):
@@ -864,11 +888,11 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
-           cnp.ndarray k_unit not None, cnp.ndarray unit not None, cnp.ndarray noise, double close, cnp.ndarray caps not None, size_t first_cap, int side,
+           cnp.ndarray k_unit not None, cnp.ndarray over not None, cnp.ndarray noise, double close, cnp.ndarray caps not None, size_t first_cap, int side,
            bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count,
            cnp.ndarray odd not None, size_t odds, size_t enough):
     """Rounds of lanes lo to hi of one variant with one output, as far as they go on in company: csrc/rounds.c. `levels`:
-    table and offsets of each; `caps` are those of all lanes, or of the lanes from number `first_cap` on.
+    table, offsets and weights of the highest coefficient of each; `caps` are those of all lanes, or of the lanes from number `first_cap` on.
 
     Returns where it ended, because `enough` are late or odd; how many lanes lie in `late` and in `odd`; evaluations."""
     cdef size_t tile = min(hi - lo, <size_t> tape.tile), i, elements = 0, nfev = 0
@@ -876,20 +900,21 @@ def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps,
     cdef fd_level level[MOST_LEVELS]
     cdef fd_rounds r
     cdef fd_lanes to = read_lanes(late)
-    cdef cnp.ndarray table, offsets
+    cdef cnp.ndarray table, offsets, highest
     cdef fexcept_t flags
     replay.program.output = NULL  # samples at x are as good
     r.program, r.inputs, r.spaces = &replay.program, replay.inputs, replay.spaces
     r.level, r.levels, r.tile, r.enough = level, len(levels), tile, enough
     for i in range(r.levels):
-        table, offsets = levels[i]
+        table, offsets, highest = levels[i]
+        level[i].highest = <const double *> cnp.PyArray_DATA(highest)
         level[i].table, level[i].offsets = <const double *> cnp.PyArray_DATA(table), <const double *> cnp.PyArray_DATA(offsets)
         level[i].nodes = cnp.PyArray_SIZE(offsets)
     for i in range(replay.program.inputs):
         elements += replay.inputs[i].elements
     r.scale, r.k_unit = <const double *> cnp.PyArray_DATA(scale), <const double *> cnp.PyArray_DATA(k_unit)
     r.caps, r.cap_row, r.first_cap = <const double *> cnp.PyArray_DATA(caps), cnp.PyArray_DIM(caps, 1), first_cap
-    r.unit, r.octaves = <const double *> cnp.PyArray_DATA(unit), cnp.PyArray_SIZE(unit)
+    r.over, r.overs = <const double *> cnp.PyArray_DATA(over), cnp.PyArray_SIZE(over)
     r.noise = NULL if noise is None else <const double *> cnp.PyArray_DATA(noise)
     r.close, r.eps, r.side, r.whole = close, eps, side, whole
     r.found, r.stride = <double *> cnp.PyArray_DATA(found), cnp.PyArray_DIM(found, 1)

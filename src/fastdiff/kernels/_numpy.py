@@ -58,6 +58,7 @@ _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
 _EARLY = 1.0  # the same where other levels follow
 # log2 of the least growth of h that is worth another round; one less where less than half of the digits stand
+_DOUBT = 2.0**-9  # share of the noise told below which a coefficient is seldom nothing but noise
 _GAIN = 6.0
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _SHALLOW = -8.0  # a fall to the roundoff that tells little of the coefficients after
@@ -214,24 +215,29 @@ class _Spectrum:
         return flat
 
 
+def by_octave(scale: NDArray[float64], table: NDArray[float64], out: NDArray[float64]) -> None:
+    """Of a table with a number for each sign and octave of a scale, the top of the bits of scale / sqrt(2), those of these
+    scales."""
+    out[...] = table[(scale * 0.7071067811865476).view(np.uint64) >> 52]
+
+
 def start(
     scale: NDArray[float64],
     k_unit: NDArray[float64],
-    unit: NDArray[float64],
+    over: NDArray[float64],
     close: float,
     k: NDArray[float64],
     k_least: NDArray[float64],
 ) -> bool:
     """log2 of the first and of the least step of lanes whose points have these scales (sizes of x along the lane): that of a
     step which suits functions whose scale is |x|, and one that leaves a few bits of difference between x and its
-    neighbours. `unit` is log2 of the first step over the scale: one number, or one for each sign and octave of the scale,
-    which is the top of the bits of scale / sqrt(2); where the scale is unknown, zero, `k_unit` counts.
+    neighbours. `over` is log2 of the first step over the scale, one number or one for each lane; where the scale is
+    unknown, zero, `k_unit` counts.
 
     Returns whether all is as usual: scales are known and finite, all first steps at least `close` octaves above the least.
     """
     rounded = _exponent(np.abs(scale) * 0.7071067811865476)
     k_least[...] = _least(scale)
-    over = unit[(scale * 0.7071067811865476).view(np.uint64) >> 52] if unit.size > 1 else unit
     first = np.where(scale == 0, k_unit, np.minimum(np.maximum(rounded + over, _SMALLEST), _LARGEST))
     np.maximum(first, k_least, out=k)
     return bool(((k - k_least >= close) & (scale != 0) & np.isfinite(scale)).all())
@@ -239,6 +245,22 @@ def start(
 
 def _least(scale: NDArray[float64]) -> NDArray[float64]:
     return np.maximum(_exponent(np.abs(scale)) - 50.0, _SMALLEST)
+
+
+def believe(
+    weights: NDArray[float64],
+    samples: NDArray[float64],
+    noise: NDArray[float64],
+    which: NDArray[intp] | None = None,
+) -> None:
+    """What fresh lanes, all or those chosen, believe of the noise (lanes,) that they are told: it is 0 where the highest
+    coefficient of their samples (nodes, lanes, 1) is far below it. `weights` are those of this coefficient, of norm one."""
+    chosen = slice(None) if which is None else which
+    told, size = noise[chosen], np.zeros(noise[chosen].shape)
+    with np.errstate(all="ignore"):
+        for weight, sample in zip(weights, samples[1:]):
+            size += weight * (sample[chosen, 0] - samples[0, chosen, 0])
+        noise[chosen] = np.where((np.abs(size) >= _DOUBT * told) & np.isfinite(size), told, 0.0)
 
 
 def powers(k: NDArray[float64], h: NDArray[float64]) -> None:
