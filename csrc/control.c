@@ -1822,8 +1822,8 @@ static void believe(const double *weights, size_t nodes, const double *samples, 
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, size_t units, const double *caps, size_t cap_row, const double *noise, int side,
-                    int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
-                    size_t lanes, size_t outputs)
+                    int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state,
+                    double *results, size_t stride, size_t lanes, size_t outputs)
 {
     const call a = {
         .t = unpack(table), .samples = samples, .scale = scale, .k = k, .k_unit = k_unit, .caps = caps,

@@ -73,8 +73,8 @@ typedef struct {
      * numbers or infinite, `k` finite. See `control` in src/fastdiff/kernels/_numpy.py. */
     void (*control)(const double *table, const double *samples, double eps, const double *scale, const double *k,
                     const double *k_unit, size_t units, const double *caps, size_t cap_row, const double *noise, int side,
-                    int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state, double *results, size_t stride,
-                    size_t lanes, size_t outputs);
+                    int level, int fresh, int whole, const ptrdiff_t *which, size_t chosen, double *state,
+                    double *results, size_t stride, size_t lanes, size_t outputs);
 
     /* What each of the lanes order[0] to order[going - 1] does next: what its neediest output wants, the one that asks for
      * the smallest step. Its kind is four times the place of the side (0 central, 1 forward, 2 backward, 3 central at a

@@ -434,8 +434,8 @@ static void *run_search(void *data)
     s->odd = s->odds ? odd[s->odds - 1] : -1;
     for (size_t i = 0; i < s->late; i++)
         s->found[(size_t)which[i] + STATUS * s->lanes] = 0;
-    free(room), free(work), free(places), free(which), free(odd), free(first), free(noise), free(late.scale), free(late.k), free(late.state),
-        free(late.samples), free(late.results);
+    free(room), free(work), free(places), free(which), free(odd), free(first), free(noise), free(late.scale),
+        free(late.k), free(late.state), free(late.samples), free(late.results);
     return NULL;
 }
 

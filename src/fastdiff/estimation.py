@@ -133,8 +133,8 @@ def _replayed_span(
     at = span.start
     while at < span.stop:
         at, late.count, odds = function.rounds(
-            slice(at, span.stop), levels, function.eps, lanes.scale, late.unit, over, lanes.noise, scheme.close, caps, span.start, side,
-            whole, found, late.arrays, late.which, late.count, odd, odds, LATE,
+            slice(at, span.stop), levels, function.eps, lanes.scale, late.unit, over, lanes.noise, scheme.close, caps,
+            span.start, side, whole, found, late.arrays, late.which, late.count, odd, odds, LATE,
         )  # fmt: skip
         if late.count >= LATE or at == span.stop:
             judged(later_rounds(function, late, scheme))
