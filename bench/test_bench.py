@@ -59,7 +59,22 @@ def test_control(benchmark, kernels):
     def fresh():
         state = np.empty((ELEMENTS, 1, len(steps.FIELDS)))
         results = np.empty((len(steps.RESULTS), ELEMENTS, 1))
-        return (level.table, samples, 2.0**-52, np.abs(X), exponent, unit, caps, 0, 0, True, True, state, results), {}
+        return (
+            level.table,
+            samples,
+            2.0**-52,
+            np.abs(X),
+            exponent,
+            unit,
+            caps,
+            None,
+            0,
+            0,
+            True,
+            True,
+            state,
+            results,
+        ), {}
 
     def control(*given):
         kernels.control(*given)
