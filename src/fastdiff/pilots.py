@@ -14,7 +14,8 @@ from .rounds import ERROR, STATUS, Batch, Room, first_round, first_steps, judged
 from .steps import Scheme
 
 MANY = 2**17  # lanes, from which on it is worth while
-PILOTS, LEAST_PILOTS = 1024, 8  # elements that are tried, and lanes of an octave from which something is learned
+CANDIDATES = 2048  # elements of which pilots are taken
+PILOTS, LEAST_PILOTS = 128, 8  # lanes of an octave that are tried at most, and from which something is learned
 TRIALS = 4  # of first steps
 GAIN = 0.05  # share of the lanes that has to end at once for another first step
 LOSS, MOST_LOSS = 2.0, 5.0  # octaves by which error bars may grow on average, and of all but a
@@ -32,7 +33,7 @@ def taught(function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> La
     """The lanes, told by a few of them, the pilots, of the noise in f, and of first steps at which most end in their first
     round. Nothing is told that makes error bars much larger than those that the pilots have without.
 
-    All goes by the octave of the scale. Which lanes are pilots follows from the number of lanes alone.
+    All goes by the octave of the scale. Which lanes are pilots follows from the scales alone.
     """
     with np.errstate(all="ignore"):
         pilots = _Pilots(function, lanes, scheme, outputs)
@@ -70,16 +71,21 @@ class _Outcome:
 
 
 class _Pilots:
-    """Lanes spread evenly over all, without a pattern that these could have, too."""
+    """Lanes spread evenly over all, without a pattern that these could have, too, and over their octaves."""
 
     def __init__(self, function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> None:
         self.function, self.lanes, self.scheme, self.outputs = function, lanes, scheme, outputs
-        number = np.arange(1, max(PILOTS // outputs, LEAST_PILOTS) + 1)
-        self.which = np.sort((number * _GOLDEN % 1.0 * lanes.count).astype(intp))
-        self.octave, self.group, self.count = np.unique(
-            octaves(lanes.scale[self.which]), return_inverse=True, return_counts=True
-        )
-        self.usual = np.full(len(number), np.inf)  # log2 of the error bars
+        number = np.arange(1, max(CANDIDATES // outputs, LEAST_PILOTS) + 1)
+        which = np.sort((number * _GOLDEN % 1.0 * lanes.count).astype(intp))
+        found = octaves(lanes.scale[which])
+        every = np.bincount(found, minlength=OCTAVES)
+        self.octave, group = np.flatnonzero(every), (np.cumsum(every > 0) - 1)[found]
+        count, order = every[self.octave], np.argsort(group.astype(np.int16), kind="stable")
+        rank = np.arange(len(order)) - (np.cumsum(count) - count)[group[order]]
+        chosen = np.sort(order[rank % -(-count // PILOTS)[group[order]] == 0])  # so that rare octaves have some, too
+        self.which, self.group = which[chosen], group[chosen]
+        self.count = np.bincount(self.group)
+        self.usual = np.full(len(chosen), np.inf)  # log2 of the error bars
 
     def table(self, of_groups: PerGroup, elsewhere: NDArray[float64] | float = 0.0) -> NDArray[float64]:
         """What these groups have, as a table of all octaves."""
