@@ -51,7 +51,6 @@ def test_fewer_evaluations_of_smooth_functions(f, slope, x, saved):
     whole = derivative(f, x, full_output=True)
     _, error, nfev = in_parts(f, x)
     assert whole.nfev < (1 - saved) * nfev
-    assert whole.nfev < 6.5 * x.size + 20_000  # six points, and few need more; pilots take more
     assert (np.abs(whole.value - slope(x)) <= whole.error).mean() > 0.999
     assert np.median(whole.error) < 2 * np.median(error)
     assert whole.converged.all()
