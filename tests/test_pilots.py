@@ -52,7 +52,9 @@ def test_fewer_evaluations_of_smooth_functions(f, slope, x, saved):
     _, error, nfev = in_parts(f, x)
     assert whole.nfev < (1 - saved) * nfev
     assert (np.abs(whole.value - slope(x)) <= whole.error).mean() > 0.999
-    assert np.median(whole.error) < 2 * np.median(error)
+    growth = np.log2(whole.error / error)
+    assert np.median(growth) < 1
+    assert np.quantile(growth, 0.99) < 5
     assert whole.converged.all()
 
 
@@ -127,7 +129,7 @@ def test_noise_that_differs_within_an_octave(decades):
     whole, (value, error, _) = derivative(f, x, full_output=True), in_parts(f, x)
     missed, missed_parts = np.abs(whole.value - np.cos(x)) > whole.error, np.abs(value - np.cos(x)) > error
     assert missed.mean() < max(missed_parts.mean(), 0.02)
-    assert missed[x > 1.9].mean() < 0.03
+    assert missed[x > 1.9].mean() < max(1.2 * missed_parts[x > 1.9].mean(), 0.03)
 
 
 def test_what_is_too_fast_for_the_first_step_is_no_noise():

@@ -21,7 +21,8 @@ GAIN = 0.05  # share of the lanes that has to end at once for another first step
 LOSS, MOST_LOSS = 2.0, 5.0  # octaves by which error bars may grow on average, and of all but a
 FEW = 0.01  # of the lanes
 QUIET = 6.0  # octaves below the first step at which the highest coefficient is nothing but noise
-_LOUD = 1.534  # seven eighths of all normal deviates are smaller
+UNEVEN = 128.0  # times the quietest eighth, from which on the loudest is not the noise of an octave
+_MEDIAN, _LOUD = 0.6745, 1.534  # half, and seven eighths, of all normal deviates are smaller
 _GOLDEN = (5**0.5 - 1) / 2
 _TINY = 2.0**-1022
 _SIGNS = OCTAVES // 2  # octaves of either sign
@@ -166,11 +167,12 @@ class _Pilots:
         size = np.abs(level.highest @ (samples - centre)[:, :, 0])
         largest = np.maximum(np.abs(samples).max(axis=0), np.abs(centre))[:, 0]
         usable &= np.isfinite(size)
-        group, size, largest = self.group[usable], size[usable], largest[usable]
-        order, count = np.lexsort((size, group)), np.bincount(group, minlength=len(noise))
-        heard = count >= LEAST_PILOTS
-        loud = (np.cumsum(count) - count + 7 * count // 8)[heard]  # so that it holds for nearly all, where it differs
-        deviation = size[order][loud] / _LOUD
-        roundoff = self.function.eps * (np.bincount(group, largest, len(noise)) / count)[heard]
-        noise[heard] = np.where(deviation > roundoff, deviation, 0.0)
+        group, size = self.group[usable], size[usable]
+        over = size / (self.function.eps * largest[usable])  # its own roundoff
+        count = np.bincount(group, minlength=len(noise))
+        begin, heard = np.cumsum(count) - count, count >= LEAST_PILOTS
+        by_size, begin, count = size[np.lexsort((size, group))], begin[heard], count[heard]
+        quiet, loud = by_size[begin + count // 8], by_size[begin + 7 * count // 8]  # that one holds for nearly all
+        usual = over[np.lexsort((over, group))][begin + count // 2] / _MEDIAN
+        noise[heard] = np.where((usual > 1.0) & (loud < UNEVEN * quiet), loud / _LOUD, 0.0)
         return noise
