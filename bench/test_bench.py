@@ -59,22 +59,8 @@ def test_control(benchmark, kernels):
     def fresh():
         state = np.empty((ELEMENTS, 1, len(steps.FIELDS)))
         results = np.empty((len(steps.RESULTS), ELEMENTS, 1))
-        return (
-            level.table,
-            samples,
-            2.0**-52,
-            np.abs(X),
-            exponent,
-            unit,
-            caps,
-            None,
-            0,
-            0,
-            True,
-            True,
-            state,
-            results,
-        ), {}
+        lanes = np.abs(X), exponent, unit, caps, None
+        return (level.table, samples, 2.0**-52, *lanes, 0, 0, True, True, state, results), {}
 
     def control(*given):
         kernels.control(*given)

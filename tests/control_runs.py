@@ -101,22 +101,8 @@ def run(control, functions, scheme, eps, caps, noise=None, chosen=False, limit=4
                 every = np.full((node.size + 1, lanes, outputs), np.nan)
                 every[:-1, lane] = samples
                 control(
-                    node.table,
-                    every,
-                    eps,
-                    scale,
-                    k,
-                    k_unit,
-                    caps,
-                    noise,
-                    int(s),
-                    int(v),
-                    first,
-                    True,
-                    state,
-                    results,
-                    lane,
-                )
+                    node.table, every, eps, scale, k, k_unit, caps, noise, int(s), int(v), first, True, state, results, lane
+                )  # fmt: skip
             else:
                 part, found = state[lane], np.ascontiguousarray(results[:, lane])
                 bounds = [np.ascontiguousarray(a[..., lane]) for a in (scale, k, k_unit, caps)]

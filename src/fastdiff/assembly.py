@@ -86,6 +86,7 @@ class Points:
         self.batch, self.d = self.x.shape[:-1], self.x.shape[-1]
         self.points = self.x.reshape(-1, self.d) if self.x.size else np.zeros((int(np.prod(self.batch)), self.d))
         self._bounds = bounds
+        # Not by cached_property: before Python 3.12 it has one lock for all objects, which a forked child may inherit.
         self._space: NDArray[float64] | None = None
         if bounds is not None:
             self.space  # noqa: B018  # so that bad bounds are an error before f is called

@@ -81,7 +81,6 @@ def _span(
 ) -> None:
     """The first round in tiles of that size; the few lanes that go on after it go on together."""
     left, outputs, whole = span.stop - span.start, found.shape[2], len(found) > 1
-    kept = slice(None) if whole else slice(VALUE, VALUE + 1)  # rows of the results
     rooms = [Room(min(size, left), outputs, scheme) for _ in range(2 if beside else 1)]
     spare: list[Batch] = []
     late: Batch | None = None
@@ -95,7 +94,7 @@ def _span(
             return
         own, late = late, None
         yield from later_rounds(function, own, scheme)
-        _keep(found, own.which[: own.count], own)
+        _keep(found, own)
         own.count = 0
         spare.append(own)
 
@@ -109,7 +108,7 @@ def _span(
             if late is None:
                 late = spare.pop() if spare else Batch.late(most, outputs, lanes, scheme, whole)
             late.count = backend.gather(batch.arrays, late.arrays, which.start, late.which, late.count)
-        found[:, which] = batch.results[kept]
+        _keep(found, batch)
         rooms.append(room)
         left -= batch.count
         yield from gathered()
@@ -138,20 +137,21 @@ def _replayed_span(
         )  # fmt: skip
         if late.count >= LATE or at == span.stop:
             judged(later_rounds(function, late, scheme))
-            _keep(found, late.which[: late.count], late)
+            _keep(found, late)
             late.count = 0
         if odds >= LATE or (odds and at == span.stop):
             which = odd[:odds]
             batch = judged(first_round(function, lanes.part(which), which, scheme, Room(odds, 1, scheme), whole))
             judged(later_rounds(function, batch, scheme))
-            _keep(found, which, batch)
+            _keep(found, batch)
             odds = 0
 
 
-def _keep(found: NDArray[float64], which: NDArray[intp], batch: Batch) -> None:
-    """Of all results of a batch those that are wanted."""
-    for row, of_batch in zip(found, batch.results if len(found) > 1 else batch.results[VALUE : VALUE + 1]):
-        put(row, which, of_batch[: len(which)])
+def _keep(found: NDArray[float64], batch: Batch) -> None:
+    """Of the results of a batch those rows that are wanted, at its places among all."""
+    which = batch.which if isinstance(batch.which, slice) else batch.which[: batch.count]
+    for row, of_batch in zip(found, batch.results if batch.whole else batch.results[VALUE : VALUE + 1]):
+        put(row, which, of_batch[: batch.count])
 
 
 def _do(tasks: Iterator[Judgements], beside: bool) -> None:
@@ -159,8 +159,7 @@ def _do(tasks: Iterator[Judgements], beside: bool) -> None:
     task begins meanwhile. No more than two are under way."""
     if not beside:
         for task in tasks:
-            for arguments in task:
-                backend.control(*arguments)
+            judged(task)
         return
     other = backend.Beside()
     thread = Thread(target=other.serve, daemon=True)

@@ -39,7 +39,7 @@ def taught(function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> La
     with np.errstate(all="ignore"):
         pilots = _Pilots(function, lanes, scheme, outputs)
         first, noise = np.full(len(pilots.count), scheme.first), np.zeros(len(pilots.count))
-        usual = pilots.trial(first, noise, pilots.count > 0)
+        usual = pilots.trial(first, noise, np.ones(len(first), bool))
         known, share, step = usual.count >= LEAST_PILOTS, usual.share, first + usual.wanted
         heard = np.where(known, pilots.noise(usual), 0.0)
         open_ = known & ((share < 1.0 - GAIN) | (heard > 0))
@@ -76,7 +76,7 @@ class _Pilots:
 
     def __init__(self, function: Function, lanes: Lanes, scheme: Scheme, outputs: int) -> None:
         self.function, self.lanes, self.scheme, self.outputs = function, lanes, scheme, outputs
-        number = np.arange(1, max(CANDIDATES // outputs, LEAST_PILOTS) + 1)
+        number = np.arange(1, CANDIDATES // outputs + 1)
         which = np.sort((number * _GOLDEN % 1.0 * lanes.count).astype(intp))
         found = octaves(lanes.scale[which])
         every = np.bincount(found, minlength=OCTAVES)

@@ -316,7 +316,7 @@ def _extreme(ufunc: np.ufunc) -> Callable[..., Any]:
 def _round(a: Any, decimals: int = 0, out: Any = None) -> Any:
     if out is not None:
         raise Untraceable("round with out=")
-    _double(a)
+    _double(a)  # or it is refused: of whole numbers the result would be whole
     if not decimals:
         return np.rint(a)
     power = 10.0 ** abs(decimals)

@@ -888,11 +888,12 @@ def samples(tape, list inputs not None, cnp.ndarray h not None, direction, size_
 
 
 def rounds(tape, list inputs not None, size_t lo, size_t hi, levels, double eps, cnp.ndarray scale not None,
-           cnp.ndarray k_unit not None, cnp.ndarray over not None, cnp.ndarray noise, double close, cnp.ndarray caps not None, size_t first_cap, int side,
-           bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count,
+           cnp.ndarray k_unit not None, cnp.ndarray over not None, cnp.ndarray noise, double close,
+           cnp.ndarray caps not None, size_t first_cap, int side, bint whole, cnp.ndarray found not None, tuple late not None, cnp.ndarray which not None, size_t count,
            cnp.ndarray odd not None, size_t odds, size_t enough):
     """Rounds of lanes lo to hi of one variant with one output, as far as they go on in company: csrc/rounds.c. `levels`:
-    table, offsets and weights of the highest coefficient of each; `caps` are those of all lanes, or of the lanes from number `first_cap` on.
+    table, offsets and weights of the highest coefficient of each; `caps` are those of all lanes, or of the lanes from number
+    `first_cap` on.
 
     Returns where it ended, because `enough` are late or odd; how many lanes lie in `late` and in `odd`; evaluations."""
     cdef size_t tile = min(hi - lo, <size_t> tape.tile), i, elements = 0, nfev = 0

@@ -57,8 +57,8 @@ _SMALLEST, _LARGEST = -1060.0, 1000.0  # log2 of steps
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
 _EARLY = 1.0  # the same where other levels follow
-# log2 of the least growth of h that is worth another round; one less where less than half of the digits stand
 _DOUBT = 2.0**-9  # share of the noise told below which a coefficient is seldom nothing but noise
+# log2 of the least growth of h that is worth another round; one less where less than half of the digits stand
 _GAIN = 6.0
 _EXPLORE = 6.0  # log2 of the growth where hardly anything stands above roundoff
 _SHALLOW = -8.0  # a fall to the roundoff that tells little of the coefficients after
@@ -318,7 +318,7 @@ def control(
         results[:, lane, output] = s[[_ERROR, _VALUE, _K, _STATUS]]
 
 
-def _initial(cap: NDArray[float64], noise: NDArray[float64] | float = 0.0) -> NDArray[float64]:
+def _initial(cap: NDArray[float64], noise: NDArray[float64] | float) -> NDArray[float64]:
     """The state (fields, elements) before their first round; `cap` is log2 of their largest step, `noise` what is known."""
     s = np.zeros((_FIELDS, len(cap)))
     s[[_LO, _FIRST_K]] = -np.inf
