@@ -35,7 +35,7 @@
 #define ONCE static
 #endif
 
-enum { LANES = 32, MAX_NODES = 40, HEADER = 18 };
+enum { LANES = 32, SOME = 8 * LANES, MAX_NODES = 40, HEADER = 18 };
 
 enum {
     LO, HI, SIGMA, ZEROS, LEAP, SHRINK, PROBED, ROUNDS, FLOOR,
@@ -64,6 +64,7 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
 #define DOUBT 0x1p-9 /* share of the noise told below which a coefficient is seldom nothing but noise */
+#define HALF_OCTAVE UINT64_C(0x95f619980c433) /* added to its bits, brings a number from the root of 2 to the next power */
 #define SMALLEST (-1060.0) /* log2 of steps: see steps.py */
 #define LARGEST 1000.0
 
@@ -1702,30 +1703,27 @@ static limits limits_of(const call *a)
     return l;
 }
 
-/* Of the fresh elements first to first + LANES the values of those that end, and which others there are, into `rest`; returns
- * how many. */
-static size_t end_some(const call *a, const limits *l, size_t first, size_t *rest)
+/* Of `len` fresh elements from the first one on, SOME at most, the values of those that end, and which others there are, into
+ * `rest`; returns how many. */
+static size_t end_some(const call *a, const limits *l, size_t first, size_t len, size_t *rest)
 {
-    enum { len = LANES };
-    double value[LANES], status[LANES], k[LANES], samples[FEW + 1][LANES], noise[LANES] = {0};
-    const double eps = a->eps;
+    static const double silence[SOME];
+    double value[SOME], status[SOME], weights[FEW * FEW], spare[FEW];
+    uint64_t others[SOME];
     const limits m = *l;
-    double weights[FEW * FEW], spare[FEW];
+    const double eps = a->eps, fallback_missed = a->t.fallback_missed;
+    const double *const samples = a->samples + first, *const k = a->k + first;
+    const double *const noise = a->noise ? a->noise + first : silence;
+    const size_t row = a->count;
     memcpy(weights, a->t.taylor, sizeof weights);
     memcpy(spare, a->t.fallback, sizeof spare);
-    for (size_t q = 0; q <= FEW; q++)
-        memcpy(samples[q], a->samples + q * a->count + first, sizeof k);
-    memcpy(k, a->k + first, sizeof k);
-    if (a->noise)
-        memcpy(noise, a->noise + first, sizeof noise);
-    const double fallback_missed = a->t.fallback_missed;
     EACH {
-        double d[FEW + 1], c[FEW + 1], largest = fabs(samples[0][i]);
+        double d[FEW + 1], c[FEW + 1], largest = fabs(samples[i]);
         int64_t s[FEW + 1];
         UNROLLED
         for (size_t q = 1; q <= FEW; q++) {
-            largest = larger(fabs(samples[q][i]), largest);
-            d[q] = samples[q][i] - samples[0][i];
+            largest = larger(fabs(samples[q * row + i]), largest);
+            d[q] = samples[q * row + i] - samples[i];
         }
         UNROLLED
         for (size_t q = 1; q <= FEW; q++)
@@ -1734,9 +1732,7 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
         UNROLLED
         for (size_t q = 1; q <= FEW; q++)
             s[q] = log_bits(c[q]) - log_bits(unit);
-        const bool usual = (largest > 0x1p-300) & (largest < 0x1p300) & (fabs(k[i]) < 300.0);
         const bool fourth = s[4] > m.stands[4], fifth = s[5] > m.stands[5];
-        const int64_t sure = smaller_of(size_of(s[4] - m.stands[4]), size_of(s[5] - m.stands[5]));
 
         const int64_t fall_3 = s[3] - s[2], fall_4 = s[4] - s[3], fall_5 = s[5] - s[4];
         int64_t decay = fourth ? larger_of(fall_3, fall_4) : fall_3;
@@ -1752,18 +1748,30 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
         /* the fifth is no noise where it lies below the third, and no surprise where the lower ones predict it */
         const int64_t predicted = s[4] + s[4] + smaller_of(fall_3 + fall_3, s[3] - s[1]) + m.surprise;
         const int64_t fifth_most = smaller_of(s[3] + m.even, s[5] + s[5] < predicted ? m.vague : m.vague - 3 * OCTAVE);
-        const bool ends = usual & (sure > m.margin) & (settles < m.settled) & (stays > m.grows) & (decay < m.no_decay) &
-                          (s[1] > m.strong) & (s[3] - m.stands[3] > m.margin) & (s[5] < (fourth ? fifth_most : m.stands[5]));
+
+        /* by how much what has to be larger is so, at least */
+        const int64_t sure = smaller_of(smaller_of(size_of(s[4] - m.stands[4]), size_of(s[5] - m.stands[5])),
+                                        s[3] - m.stands[3]) - m.margin;
+        const int64_t goes_on = smaller_of(smaller_of(m.settled - settles, stays - m.grows), m.no_decay - decay);
+        const int64_t clear = smaller_of(s[1] - m.strong, (fourth ? fifth_most : m.stands[5]) - s[5]);
+        const bool usual = (largest > 0x1p-300) & (largest < 0x1p300) & (fabs(k[i]) < 300.0);
+        const bool ends = (smaller_of(smaller_of(sure, goes_on), clear) > 0) & usual;
         const double other = weighed(spare, d, FEW), total = fallback_missed * fabs(c[5]) <= unit ? other : c[1];
         value[i] = total * power(-k[i]);
         status[i] = ends ? CONVERGED : RUNNING;
+        others[i] = ends ? 0 : 1;
     }
-    memcpy(a->value + first, value, sizeof value);
-    memcpy(a->status + first, status, sizeof status);
+    memcpy(a->value + first, value, len * sizeof *value);
+    memcpy(a->status + first, status, len * sizeof *status);
     size_t count = 0;
-    for (size_t i = 0; i < LANES; i++) {
-        rest[count] = first + i;
-        count += status[i] != CONVERGED;
+    for (size_t at = 0; at < len; at += 8) { /* LANES is a multiple of it */
+        uint64_t any = 0;
+        for (size_t i = at; i < at + 8; i++)
+            any |= others[i];
+        for (size_t i = at; any && i < at + 8; i++) {
+            rest[count] = first + i;
+            count += others[i];
+        }
     }
     return count;
 }
@@ -1773,7 +1781,7 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t *res
 static void by_octave(const double *scale, const double *table, double *out, size_t lanes)
 {
     for (size_t i = 0; i < lanes; i++)
-        out[i] = table[bits_of(scale[i] * 0.7071067811865476) >> 52];
+        out[i] = table[(bits_of(scale[i]) + HALF_OCTAVE) >> 52];
 }
 
 static int start(const double *scale, const double *k_unit, size_t units, const double *over, size_t overs, double close,
@@ -1783,9 +1791,10 @@ static int start(const double *scale, const double *k_unit, size_t units, const 
     for (size_t i = 0; i < lanes; i++) {
         const double size = fabs(scale[i]), rounded = exponent_field(size * 0.7071067811865476) - (0x1p52 + 1022.0);
         const double first = smaller(larger(rounded + over[overs > 1 ? i : 0], SMALLEST), LARGEST), least = least_of(size);
-        k[i] = larger(first, least);
+        const double step = larger(first, least);
+        k[i] = step;
         k_least[i] = least;
-        odd |= (size > 0.0) & (size <= DBL_MAX) & (k[i] - least >= close) ? 0 : 1;
+        odd |= (size > 0.0) & (size <= DBL_MAX) & (step - least >= close) ? 0 : 1;
     }
     for (size_t i = 0; i < lanes && odd; i++)
         k[i] = scale[i] == 0.0 ? larger(k_unit[units > 1 ? i : 0], k_least[i]) : k[i];
@@ -1798,26 +1807,44 @@ static void powers(const double *k, double *h, size_t lanes)
         h[i] = k[i] >= -1022.0 ? power(k[i]) : power(k[i] + 100.0) * 0x1p-100;
 }
 
+/* LANES of them; rows of samples are `row` numbers apart. */
+INLINE void believe_some(const double *weights, size_t nodes, const double *samples, size_t row, double *noise)
+{
+    enum { len = LANES };
+    double size[LANES] = {0};
+    for (size_t q = 1; q <= nodes; q++)
+        EACH size[i] = size[i] + weights[q - 1] * (samples[q * row + i] - samples[i]);
+    EACH noise[i] = (fabs(size[i]) >= DOUBT * noise[i]) & (fabs(size[i]) <= DBL_MAX) ? noise[i] : 0.0;
+}
+
 static void believe(const double *weights, size_t nodes, const double *samples, const ptrdiff_t *which, size_t chosen,
                     double *noise, size_t lanes)
 {
-    enum { len = LANES };
-    for (size_t first = 0; first < chosen; first += len) {
-        const size_t have = chosen - first < len ? chosen - first : len;
-        double here[LANES] = {0}, size[LANES] = {0};
-        for (size_t i = 0; i < have; i++)
-            here[i] = samples[which ? (size_t)which[first + i] : first + i];
-        for (size_t q = 1; q <= nodes; q++) {
-            double there[LANES] = {0};
-            for (size_t i = 0; i < have; i++)
-                there[i] = samples[q * lanes + (which ? (size_t)which[first + i] : first + i)];
-            EACH size[i] = size[i] + weights[q - 1] * (there[i] - here[i]);
-        }
+    size_t first = 0;
+    for (; !which && chosen - first >= LANES; first += LANES)
+        believe_some(weights, nodes, samples + first, lanes, noise + first);
+    for (; first < chosen; first += LANES) {
+        const size_t have = chosen - first < LANES ? chosen - first : LANES;
+        double picked[MAX_NODES][LANES] = {{0}}, told[LANES] = {0};
         for (size_t i = 0; i < have; i++) {
-            double *told = noise + (which ? (size_t)which[first + i] : first + i);
-            *told = (fabs(size[i]) >= DOUBT * *told) & (fabs(size[i]) <= DBL_MAX) ? *told : 0.0;
+            const size_t lane = which ? (size_t)which[first + i] : first + i;
+            for (size_t q = 0; q <= nodes; q++)
+                picked[q][i] = samples[q * lanes + lane];
+            told[i] = noise[lane];
         }
+        believe_some(weights, nodes, picked[0], LANES, told);
+        for (size_t i = 0; i < have; i++)
+            noise[which ? (size_t)which[first + i] : first + i] = told[i];
     }
+}
+
+/* As many of the elements that wait as fill a block are judged; returns how many still wait. */
+static size_t settled(const call *a, const size_t *left, size_t waiting)
+{
+    if (waiting < LANES)
+        return waiting;
+    judge_some(a, 0, left + waiting - LANES, LANES);
+    return waiting - LANES;
 }
 
 static void control(const double *table, const double *samples, double eps, const double *scale, const double *k,
@@ -1836,11 +1863,18 @@ static void control(const double *table, const double *samples, double eps, cons
     const size_t all = which ? chosen * outputs : a.count;
     const bool plainly = can_be_plain(&a);
     const limits l = whole || which ? (limits){.applies = false} : limits_of(&a);
-    size_t rest[2 * LANES], open = 0;    /* elements that may go on */
+    const bool row = a.fresh && !which;  /* elements in a row */
+    size_t rest[SOME + LANES], open = 0; /* elements that may go on */
     size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
-    for (size_t first = 0; first < all; first += LANES) {
+    size_t first = 0;
+    for (size_t some; l.applies && row && all - first >= LANES; first += some) {
+        some = all - first < SOME ? (all - first) / LANES * LANES : SOME;
+        open += end_some(&a, &l, first, some, rest + open);
+        for (; open >= LANES; open -= LANES)
+            waiting = settled(&a, left, waiting + look_first(&a, 0, rest + open - LANES, left + waiting));
+    }
+    for (; first < all; first += LANES) {
         size_t have = all - first < LANES ? all - first : LANES, at[LANES], count = 0;
-        const bool row = a.fresh && !which; /* elements in a row */
         if (row && !(plainly && have == LANES)) {
             judge_some(&a, first, NULL, have);
             continue;
@@ -1849,23 +1883,14 @@ static void control(const double *table, const double *samples, double eps, cons
             at[count] = place(&a, first + i);
             count += running(&a, at[count]);
         }
-        if (row && l.applies) {
-            open += end_some(&a, &l, first, rest + open);
-            if (open >= LANES) {
-                open -= LANES;
-                waiting += look_first(&a, 0, rest + open, left + waiting);
-            }
-        } else if (row)
+        if (row)
             waiting += look_first(&a, first, NULL, left + waiting);
         else if (plainly && !a.fresh && count)
             waiting += look_at_more(&a, at, count, left + waiting);
         else
             for (size_t i = 0; i < count; i++)
                 left[waiting++] = at[i];
-        if (waiting >= LANES) {
-            waiting -= LANES;
-            judge_some(&a, 0, left + waiting, LANES);
-        }
+        waiting = settled(&a, left, waiting);
     }
     judge_some(&a, 0, left, waiting);
     judge_some(&a, 0, rest, open);

@@ -42,8 +42,8 @@ typedef struct {
 } fd_lanes;
 
 typedef struct {
-    /* Of a table with FD_OCTAVES numbers, one for each sign and octave of a scale (the top of the bits of scale / sqrt(2)),
-     * those of these scales. */
+    /* Of a table with FD_OCTAVES numbers, one for each sign and octave of a scale, from one power of two times sqrt(2) to the
+     * next, those of these scales. */
     void (*by_octave)(const double *scale, const double *table, double *out, size_t lanes);
 
     /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x itself; `over` is log2 of

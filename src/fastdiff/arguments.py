@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeGuard
 
 import numpy as np
 from numpy import float64
@@ -126,9 +126,14 @@ def real(name: str, value: ArrayLike, copy: bool = True) -> NDArray[float64]:
         raise TypeError(f"{name} must be real, got dtype {array.dtype}")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} must be a number or an array of numbers, got dtype {array.dtype}")
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         return np.ma.filled(value.astype(float64, order="C"), np.nan)
     return array.astype(float64, order="C", copy=copy)
+
+
+def is_masked(value: Any) -> "TypeGuard[np.ma.MaskedArray[Any, Any]]":
+    """Whether it is a masked array. numpy.ma, which takes long to import, is not needed to tell of plain arrays."""
+    return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
 
 
 def check_callable(f: Any) -> None:

@@ -273,7 +273,7 @@ class Total:
             return
         good = status.reshape(-1) == steps.CONVERGED
         self.converged = good if self.converged is None else self.converged & good
-        self.statuses.update(np.unique(status).tolist())
+        self.statuses.update(np.flatnonzero(np.bincount(status.ravel())).tolist())
 
     def result(
         self, value: NDArray[Any], error: NDArray[float64], step: NDArray[float64], shape: tuple[int, ...]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from ..arguments import whole
+from ..arguments import is_masked, whole
 from .lines import BOUNDARIES, MAX_ACCURACY, MAX_DERIVATIVE, Line, make_line
 
 NUMBERS = (float, int, np.float64)
@@ -26,7 +26,7 @@ class Field:
 
 
 def field(a: Any, where: Any, name: str = "a") -> Field:
-    masked = isinstance(a, np.ma.MaskedArray)
+    masked = is_masked(a)
     valid = None
     if masked:
         mask = np.ma.getmask(a)
@@ -176,7 +176,7 @@ def result(
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"{name} must be an ndarray, got {type(out).__name__}")
-    if isinstance(out, np.ma.MaskedArray):
+    if is_masked(out):
         raise TypeError(f"{name} must be a plain ndarray, got a masked array")
     if out.shape != shape or out.dtype != dtype or not out.dtype.isnative:
         raise ValueError(
