@@ -217,7 +217,7 @@ class Total:
         self.nfev += nfev
         if not self.checked.full_output:
             return value if type(value) is float64 else value.reshape(shape)
-        self.merge(np.asarray(status))
+        self.merge(np.asarray(status, intp))
         return self.result(np.asarray(value), np.asarray(error), np.exp2(k), shape)
 
     def solve(
