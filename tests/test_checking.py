@@ -855,3 +855,43 @@ def test_among_kinks_an_entry_may_be_off_for_one_that_was_not_seen():
     assert _among_kinks(wrong, 0.4) == wrong
     right = Judged("correct", 1.0, 1.0, 0.01)
     assert _among_kinks(right, 0.6) == right
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_errors_that_pass_are_within_the_resolution(name):
+    """Resolution counts what is allowed beside error bars, too: relative to the largest, over the size of x."""
+    f, grad, point = SMOOTH[name]
+    x = point(np.random.default_rng(5))
+    exact = grad(x)
+    share = abs(exact * x) / abs(exact * x).max()
+    passed = 0
+    for j in np.flatnonzero(share > 0.01):
+        for size in 10.0 ** np.arange(-14, -4):
+            given = exact.copy()
+            given[j] *= 1 + size
+            report = check_gradient(f, given, x)
+            if report.ok:
+                passed += 1
+                assert size * share[j] <= 2 * report.resolution, f"{size:.0e} in {j} of\n{report}"
+    assert passed
+
+
+def test_errors_of_second_derivatives_that_pass_are_within_the_resolution():
+    def f(p):
+        return np.sin(p[0] * p[1]) + p[2] ** 3 * p[0]
+
+    x = np.array([0.3, -1.2, 2.0])
+    sine, cosine = np.sin(x[0] * x[1]), np.cos(x[0] * x[1])
+    exact = np.array(
+        [
+            [-(x[1] ** 2) * sine, cosine - x[0] * x[1] * sine, 3 * x[2] ** 2],
+            [cosine - x[0] * x[1] * sine, -(x[0] ** 2) * sine, 0.0],
+            [3 * x[2] ** 2, 0.0, 6 * x[2] * x[0]],
+        ]
+    )
+    weight = abs(exact * np.outer(x, x))
+    for size in 10.0 ** np.arange(-14, -4):
+        report = check_hessian(f, exact * (1 + size * np.eye(3)), x)
+        if report.ok:
+            assert size * weight.diagonal().max() / weight.max() <= 2 * report.resolution, f"{size:.0e} in\n{report}"
+    assert check_hessian(f, exact, x).resolution >= 1e-8  # the root of roundoff passes

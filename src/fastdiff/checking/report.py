@@ -88,7 +88,8 @@ class Report:
     nfev : int
         Points at which f was evaluated.
     resolution : float
-        An error larger than about this, relative to the largest derivatives, would have been seen everywhere.
+        An error larger than about this, relative to the largest derivatives, would have been seen everywhere. It is
+        made up of error bars and of what nobody can be blamed for, the root of roundoff or the `rtol` that was allowed.
     """
 
     kind: str
@@ -147,7 +148,7 @@ class Report:
         if len(bad) > _ROWS:
             return f"... and {len(bad) - _ROWS:,} more like these"
         if self.ok and self.resolution:
-            return f"a relative error of {self.resolution:.0e} would have been seen"
+            return f"a relative error of {self.resolution:.1e} would have been seen"
         return ""
 
     def __str__(self) -> str:

@@ -54,8 +54,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Outcome:
-    """All that was found, worst first; how much was compared; the widest error bar of what agreed, relative to the
-    largest derivatives."""
+    """All that was found, worst first; how much was compared; by how much what agreed may be off, relative to the largest
+    derivatives."""
 
     findings: tuple[Finding, ...]
     compared: int
@@ -116,9 +116,12 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok], kind="stable")
     for i, j in agreed[by_size[:8]].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j))
+    passes = np.where(ok, error + floor, 0.0)  # what an entry that agreed may be off by
+    for f in findings:
+        if f.judged.verdict == CORRECT and f.entry is not None:
+            passes[f.output, f.entry] = f.judged.error + floor[f.output, f.entry]
     with np.errstate(all="ignore"):
-        best = np.where(ok, error, 0.0)
-        resolution = np.nan_to_num((best * unit).max(axis=1) / weight.max(axis=1), nan=0.0, posinf=0.0)
+        resolution = np.nan_to_num((passes * unit).max(axis=1) / weight.max(axis=1), nan=0.0, posinf=0.0)
     return Outcome(tuple(shown), given.size, 0, float(resolution.max(initial=0.0)))
 
 
@@ -259,16 +262,18 @@ def random_directions(
                     for j, i in zip(doubtful, outputs.tolist())
                 ]
             findings += blamed
+        passes = np.where(ok, line.error + line.floor, 0.0)  # what a derivative that agreed may be off by
         for judged, i in zip(doubtful, outputs.tolist()):
-            resolved[i] |= judged.verdict == CORRECT
+            if judged.verdict == CORRECT:
+                resolved[i], passes[i] = True, judged.error + line.floor[i]
             further = not relative or (sparing and k > 0)  # there may be too few evaluations left for it
             soft = judged.verdict == INCONCLUSIVE and further and not judged.reason.startswith("kink")
             (vague if soft else findings).append(Finding(judged, i, label=label))
         for i in np.flatnonzero(ok)[: 8 if k == 0 else 2].tolist():
             findings.append(Finding(one.judged(i), i, label=label))
         with np.errstate(all="ignore"):
-            share = line.error / np.maximum(np.abs(line.given), np.abs(line.value))
-        resolution = max(resolution, float(np.nan_to_num(share[ok], posinf=0.0).max(initial=0.0)))
+            share = passes / np.maximum(np.abs(line.given), np.abs(line.value))
+        resolution = max(resolution, float(np.nan_to_num(share, posinf=0.0).max(initial=0.0)))
         if any(f.judged.verdict == WRONG for f in findings):
             break
     if not any(f.judged.verdict == WRONG for f in findings):

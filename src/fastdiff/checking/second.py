@@ -109,7 +109,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance) -> Outcome:
     shown = worst_first(findings)
     for i, j in np.argwhere(~open_)[:8].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j, second=i))
-    seen = float((np.where(open_, 0.0, error) * unit).max()) / weight if weight > 0 else 0.0
+    seen = float((np.where(open_, 0.0, error + floor) * unit).max()) / weight if weight > 0 else 0.0
     return Outcome(tuple(shown), given.size, 0, seen)
 
 
@@ -139,7 +139,7 @@ def random_pairs(
             sharp = one.look.error[0] <= NARROW * max(abs(given), abs(one.look.value[0])) or given == one.look.value[0]
             if ok and sharp:
                 judged = Judged(CORRECT, given, float(one.look.value[0]), float(one.look.error[0]))
-                resolution = max(resolution, float(one.look.error[0]) / max(abs(given), 1e-300))
+                resolution = max(resolution, float(one.look.error[0] + one.floor[0]) / max(abs(given), 1e-300))
             else:
                 judged = _second_look(lines, left, right, given, float(one.floor[0]), one.look)
             findings.append(Finding(judged, 0, label=f"directions {2 * k + 1} and {2 * k + 2}"))
