@@ -94,10 +94,10 @@ def main() -> None:
     best = found[names[0]][AUTOMATIC]["seconds"]
     quotient = rows["NumPy quotient"]["seconds"]
     print(f"log(1 + exp(x)) at {options.points:,} points; default backend {backend.NAME}")
-    print(f"  {'':36} {'seconds':>8} {'of quotient':>11} {'of automatic':>12} {'max error':>10}")
+    print(f"  {'':36} {'ms':>8} {'of quotient':>11} {'of automatic':>12} {'max error':>10}")
     for name, row in rows.items():
         s = row["seconds"]
-        print(f"  {name:36} {s:8.3f} {s / quotient:10.1f}x {s / best:11.2f}x {row['error']:10.1e}")
+        print(f"  {name:36} {1e3 * s:8.1f} {s / quotient:10.1f}x {s / best:11.2f}x {row['error']:10.1e}")
     for case in CASES if len(names) > 1 else ():
         assert found["compiled"][case]["digest"] == found["numpy"][case]["digest"], f"{case}: the backends differ"
 

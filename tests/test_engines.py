@@ -176,6 +176,27 @@ def drawing(generator):
     return lambda x: x**2 + 1e-9 * generator.random()
 
 
+def drawing_deep(wrap):
+    """The same from a generator inside of what f holds."""
+    held = wrap(np.random.default_rng(3))
+
+    def f(x):
+        inner = held
+        while not hasattr(inner, "random"):
+            inner = next(iter((inner if isinstance(inner, dict) else vars(inner)).values()))
+        return x**2 + 1e-9 * inner.random()
+
+    return f
+
+
+class Drawing:
+    def __init__(self):
+        self.sources = [SimpleNamespace(own=random.Random(3))]
+
+    def of(self, x):
+        return x**2 + 1e-9 * self.sources[0].own.random()
+
+
 def looks_at_shape(x):
     return np.sin(x) / (x.size if x.ndim else 1)
 
@@ -206,6 +227,9 @@ def remembers(x, seen=[]):  # noqa: B006
 SAFETY = {
     "shape": lambda: looks_at_shape,
     "random": lambda: drawing(np.random.default_rng(3)),
+    "random in a dict": lambda: drawing_deep(lambda g: {"a": {"b": g}}),
+    "random in an object": lambda: drawing_deep(lambda g: SimpleNamespace(a=SimpleNamespace(b=g))),
+    "random of a method": lambda: Drawing().of,
     "global random": lambda: lambda x: x**2 + 1e-9 * random.random(),
     "state": Stateful,
     "prints": lambda: prints,
@@ -214,7 +238,7 @@ SAFETY = {
     "converts": lambda: converts,
     "remembers": lambda: remembers,
 }
-CALLED = {"shape", "random", "global random", "prints", "mutates", "branches", "converts"}
+CALLED = {"shape", *(name for name in SAFETY if "random" in name), "prints", "mutates", "branches", "converts"}
 
 
 @pytest.mark.usefixtures("eager")

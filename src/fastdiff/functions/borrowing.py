@@ -8,12 +8,14 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
+_LOOKED_AT = 1000  # objects, and values in each of them
 _LEFT_ALONE = ("scipy", "numba", "fastdiff", "jax", "math", "cmath")
 
 
@@ -110,3 +112,44 @@ def _names(code: CodeType) -> Iterator[str]:
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from _names(constant)
+
+
+def generators(f: Any) -> list[Any]:
+    """Those of random numbers that f can be seen to hold: by name, in containers, as attributes."""
+    found: list[Any] = []
+    seen: set[int] = set()
+    open_ = [f]
+    for value in open_:
+        if id(value) in seen or len(seen) >= _LOOKED_AT:
+            continue
+        seen.add(id(value))
+        if isinstance(value, GENERATORS):
+            found.append(value)
+        else:
+            open_ += islice(_held(value), _LOOKED_AT)
+    return found
+
+
+def _held(value: Any) -> Iterator[Any]:
+    if isinstance(value, FunctionType):
+        if (value.__module__ or "").split(".")[0] in (*_LEFT_ALONE, "numpy"):
+            return
+        for cell in value.__closure__ or ():
+            with suppress(ValueError):  # it is empty
+                yield cell.cell_contents
+        names = set(_names(value.__code__))
+        for space in (value.__globals__, *(vars(m) for m in value.__globals__.values() if isinstance(m, ModuleType))):
+            yield from (space[name] for name in names & space.keys())
+        yield from value.__defaults__ or ()
+        yield from (value.__kwdefaults__ or {}).values()
+    elif isinstance(value, MethodType):
+        yield from (value.__func__, value.__self__)
+    elif isinstance(value, partial):
+        yield from (value.func, *value.args, *value.keywords.values())
+    elif isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from value
+    elif not isinstance(value, type | ModuleType):
+        yield from getattr(value, "__dict__", {}).values()
+        yield type(value).__dict__.get("__call__")

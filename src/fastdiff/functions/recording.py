@@ -13,7 +13,7 @@ import numpy as np
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
-from .borrowing import GENERATORS
+from .borrowing import GENERATORS, generators
 from .program import Input, Program
 from .tracing import DRAWS, Recorder, Traced, Untraceable, _double, _is_traced, _plain, _stack_like
 
@@ -227,7 +227,7 @@ def of_elements(
 ) -> Program:
     """f of numbers. Raises Untraceable."""
     called = _with(f, args)
-    with _undone(f):
+    with _undone(f, args):
         if shape:
             program = record(called, [()] * len(xs), elementwise=True, lane_shape=shape)
         else:  # f gets scalars, with which NumPy reckons in other ways
@@ -243,7 +243,7 @@ def of_points(
 ) -> Program:
     """f of points (b, d). Raises Untraceable."""
     called = _with(f, args)
-    with _undone(f):
+    with _undone(f, args):
         program = record(called, [points.shape[1:]], vectorized=vectorized)
         if scalar_valued:
             if program.outputs.size != 1:
@@ -268,10 +268,10 @@ def _with(f: Callable[..., Any], args: Sequence[Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def _undone(f: Callable[..., Any]) -> Iterator[None]:
+def _undone(*held: Any) -> Iterator[None]:
     """Random numbers that were drawn meanwhile, out of sight of the recording, are drawn again later, and are a reason not to
     record f. What everybody draws from is looked at only where nobody else can have drawn."""
-    before = [(source, _state(source)) for source in [*_generators(f), *([random, np.random] if _alone() else [])]]
+    before = [(source, _state(source)) for source in [*generators(held), *([random, np.random] if _alone() else [])]]
     drawn = False
     try:
         with np.errstate(all="ignore"):
@@ -289,25 +289,6 @@ def _undone(f: Callable[..., Any]) -> Iterator[None]:
 def _alone() -> bool:
     """Whether no other thread runs Python."""
     return len(sys._current_frames()) == 1
-
-
-def _generators(f: Any) -> list[Any]:
-    """Those that f can be seen to hold."""
-    function = getattr(f, "__func__", f)
-    cells = [c.cell_contents for c in getattr(function, "__closure__", None) or () if _filled(c)]
-    names = getattr(getattr(function, "__code__", None), "co_names", ())
-    space = getattr(function, "__globals__", {})
-    held = [*cells, *(space[n] for n in names if n in space), *(getattr(function, "__defaults__", None) or ())]
-    owner = getattr(f, "__self__", f if not hasattr(f, "__code__") else None)
-    held += list(getattr(owner, "__dict__", {}).values())
-    return [h for h in held if isinstance(h, GENERATORS)]
-
-
-def _filled(cell: Any) -> bool:
-    try:
-        return cell.cell_contents is not None
-    except ValueError:
-        return False
 
 
 def _state(source: Any) -> Any:
