@@ -73,8 +73,10 @@ def softplus_given(scale: float) -> tuple[dict[str, Run], Any, float]:
             return out
 
         pointer = numba.cfunc("float64(float64)")(lambda x: np.log(1 + np.exp(x)))
+        ufunc = numba.vectorize(["float64(float64)"])(lambda x: np.log(1 + np.exp(x)))
         runs["numba, parallel"] = lambda: loop(x, np.empty_like(x))
         runs["fastdiff of a numba cfunc"] = lambda: fastdiff.derivative(pointer, x, h=h)
+        runs["fastdiff of a numba ufunc"] = lambda: fastdiff.derivative(ufunc, x, h=h)
     if find_spec("jax"):
         jax, jnp = _jax()
 

@@ -115,25 +115,27 @@ def _names(code: CodeType) -> Iterator[str]:
 
 
 def generators(f: Any) -> list[Any]:
-    """Those of random numbers that f can be seen to hold: by name, in containers, as attributes."""
+    """Those of random numbers that f can be seen to hold: by name, in containers, as attributes. Not those of all, which
+    NumPy's functions and Python's draw from."""
     found: list[Any] = []
-    seen: set[int] = set()
+    seen = {id(np.random.mtrand._rand), id(random._inst)}
     open_ = [f]
     for value in open_:
         if id(value) in seen or len(seen) >= _LOOKED_AT:
             continue
         seen.add(id(value))
-        if isinstance(value, GENERATORS):
-            found.append(value)
-        else:
-            open_ += islice(_held(value), _LOOKED_AT)
+        with suppress(Exception):  # what stands for something else may raise anything
+            if isinstance(value, GENERATORS):
+                found.append(value)
+            else:
+                open_ += islice(_held(value), _LOOKED_AT)
     return found
 
 
 def _held(value: Any) -> Iterator[Any]:
+    if (getattr(value, "__module__", None) or "").split(".")[0] in (*_LEFT_ALONE, "numpy"):
+        return
     if isinstance(value, FunctionType):
-        if (value.__module__ or "").split(".")[0] in (*_LEFT_ALONE, "numpy"):
-            return
         for cell in value.__closure__ or ():
             with suppress(ValueError):  # it is empty
                 yield cell.cell_contents
