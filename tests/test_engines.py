@@ -295,6 +295,11 @@ def test_large_calls_are_recorded():
     assert_same(r, derivative(f, x, engine="python", full_output=True))
     points = np.random.default_rng(0).standard_normal((200, 20))
     assert gradient(rosenbrock, points, full_output=True).engine == "traced"
+    # of several arguments each takes its share
+    for h, count in ((None, choice.LEAST_ELEMENTS // 12), ("scaled", choice.LEAST_ELEMENTS // 4)):
+        x = np.linspace(1.0, 3.0, count + 1)
+        for some, engine in ((x, "traced"), (x[2:], "python")):
+            assert [r.engine for r in partials(np.hypot, some, 1.0, h=h, full_output=True)] == [engine, engine]
 
 
 def test_own_errors_pass_through():

@@ -59,9 +59,10 @@ def room_along(space: NDArray[float64], moves: NDArray[float64]) -> NDArray[floa
     return np.stack([np.where(still, top, r).min(axis=-1, initial=top) for r in (forward, backward)])
 
 
-def choice(f: Callable[..., Any], args: Sequence[Any], checked: Options) -> Choice:
+def choice(f: Callable[..., Any], args: Sequence[Any], checked: Options, arguments: int = 1) -> Choice:
+    """How f is called, of which so many arguments will move one after the other."""
     engine = "python" if checked.method == "complex" and checked.engine == "auto" else checked.engine
-    return Choice(f, args, engine, checked.threads, 2 if checked.h is not None else 6)
+    return Choice(f, args, engine, checked.threads, arguments * (2 if checked.h is not None else 6))
 
 
 class Points:

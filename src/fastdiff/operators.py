@@ -232,7 +232,7 @@ def partials(
     checked = options(method, h, n, accuracy, richardson, args, engine, threads, full_output)
     check_callable(f)
     points = _arguments(xs)
-    chosen = choice(f, args, checked)
+    chosen = choice(f, args, checked, len(points))
     if bounds is None and len(points) > 1:
         together = Total(checked).partials(chosen, points)
         if together is not None:
