@@ -1,6 +1,9 @@
 """Kernels, operators and peers side by side: `pytest bench`. Every benchmark asserts its answer; compare ratios."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -219,3 +222,22 @@ def test_peer(benchmark, group, peer):
     pytest.importorskip(peer.__name__.split("_")[0])
     benchmark.group = group
     close(benchmark.pedantic(peer, rounds=3), OPERATORS[group][1], 1e-3)
+
+
+# --- the scripts ---
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "trace.py --scale 0.01 --rounds 1",
+        "batch.py --points 20000 --random",
+        "memory.py --points 500 --variables 5",
+        "grid.py --shape 50,40 --axis all --repeats 1",
+    ],
+    ids=lambda command: command.split(".")[0],
+)
+def test_scripts_run(command):
+    """In small; they assert their answers."""
+    script, *options = command.split()
+    subprocess.run([sys.executable, Path(__file__).with_name(script), *options], check=True)
