@@ -35,7 +35,7 @@
 #define ONCE static
 #endif
 
-enum { LANES = 32, SOME = 8 * LANES, MAX_NODES = 40, HEADER = 18 };
+enum { LANES = 32, CHUNK = 8 * LANES, MAX_NODES = 40, HEADER = 18 };
 
 enum {
     LO, HI, SIGMA, ZEROS, LEAP, SHRINK, PROBED, ROUNDS, FLOOR,
@@ -64,7 +64,7 @@ enum { BAD = 1, SUSPICIOUS = 2 };
 #define FAINT (-300.0) /* log2 of what adds nothing to any error bar that a block computes */
 #define NONE (-5000.0) /* log2 of nothing */
 #define DOUBT 0x1p-9 /* share of the noise told below which a coefficient is seldom nothing but noise */
-#define HALF_OCTAVE UINT64_C(0x95f619980c433) /* added to its bits, brings a number from the root of 2 to the next power */
+#define HALF_OCTAVE UINT64_C(0x95f619980c434) /* added to bits: takes numbers above the root of 2 to the next exponent */
 #define SMALLEST (-1060.0) /* log2 of steps: see steps.py */
 #define LARGEST 1000.0
 
@@ -1703,18 +1703,18 @@ static limits limits_of(const call *a)
     return l;
 }
 
-/* Of `len` fresh elements from the first one on, SOME at most, the values of those that end, and which others there are, into
- * `rest`; returns how many. */
+/* Of `len` fresh elements from the first one on, at most CHUNK and a multiple of LANES, the values of those that end, and which
+ * others there are, into `rest`; returns how many. */
 static size_t end_some(const call *a, const limits *l, size_t first, size_t len, size_t *rest)
 {
-    static const double silence[SOME];
-    double value[SOME], status[SOME], weights[FEW * FEW], spare[FEW];
-    uint64_t others[SOME];
+    static const double silence[CHUNK] = {0}; /* no noise is known */
+    double value[CHUNK], status[CHUNK], weights[FEW * FEW], spare[FEW];
+    uint64_t others[CHUNK]; /* as wide as a double, so that its loops are vectorised */
     const limits m = *l;
     const double eps = a->eps, fallback_missed = a->t.fallback_missed;
     const double *const samples = a->samples + first, *const k = a->k + first;
     const double *const noise = a->noise ? a->noise + first : silence;
-    const size_t row = a->count;
+    const size_t stride = a->count;
     memcpy(weights, a->t.taylor, sizeof weights);
     memcpy(spare, a->t.fallback, sizeof spare);
     EACH {
@@ -1722,8 +1722,8 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t len,
         int64_t s[FEW + 1];
         UNROLLED
         for (size_t q = 1; q <= FEW; q++) {
-            largest = larger(fabs(samples[q * row + i]), largest);
-            d[q] = samples[q * row + i] - samples[i];
+            largest = larger(fabs(samples[q * stride + i]), largest);
+            d[q] = samples[q * stride + i] - samples[i];
         }
         UNROLLED
         for (size_t q = 1; q <= FEW; q++)
@@ -1749,7 +1749,7 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t len,
         const int64_t predicted = s[4] + s[4] + smaller_of(fall_3 + fall_3, s[3] - s[1]) + m.surprise;
         const int64_t fifth_most = smaller_of(s[3] + m.even, s[5] + s[5] < predicted ? m.vague : m.vague - 3 * OCTAVE);
 
-        /* by how much what has to be larger is so, at least */
+        /* by how much what has to be larger is so, at least: one comparison at the end instead of eight in a chain */
         const int64_t sure = smaller_of(smaller_of(size_of(s[4] - m.stands[4]), size_of(s[5] - m.stands[5])),
                                         s[3] - m.stands[3]) - m.margin;
         const int64_t goes_on = smaller_of(smaller_of(m.settled - settles, stays - m.grows), m.no_decay - decay);
@@ -1763,12 +1763,14 @@ static size_t end_some(const call *a, const limits *l, size_t first, size_t len,
     }
     memcpy(a->value + first, value, len * sizeof *value);
     memcpy(a->status + first, status, len * sizeof *status);
+    enum { FEW_LANES = 8 }; /* passed over together, where all end */
+    _Static_assert(LANES % FEW_LANES == 0, "no lane is left");
     size_t count = 0;
-    for (size_t at = 0; at < len; at += 8) { /* LANES is a multiple of it */
+    for (size_t at = 0; at < len; at += FEW_LANES) {
         uint64_t any = 0;
-        for (size_t i = at; i < at + 8; i++)
+        for (size_t i = at; i < at + FEW_LANES; i++)
             any |= others[i];
-        for (size_t i = at; any && i < at + 8; i++) {
+        for (size_t i = at; any && i < at + FEW_LANES; i++) {
             rest[count] = first + i;
             count += others[i];
         }
@@ -1807,39 +1809,40 @@ static void powers(const double *k, double *h, size_t lanes)
         h[i] = k[i] >= -1022.0 ? power(k[i]) : power(k[i] + 100.0) * 0x1p-100;
 }
 
-/* LANES of them; rows of samples are `row` numbers apart. */
-INLINE void believe_some(const double *weights, size_t nodes, const double *samples, size_t row, double *noise)
+/* `len` lanes, at most LANES; rows of samples are `stride` numbers apart. */
+INLINE void believe_some(const double *weights, size_t nodes, const double *samples, size_t stride, double *noise, size_t len)
 {
-    enum { len = LANES };
     double size[LANES] = {0};
     for (size_t q = 1; q <= nodes; q++)
-        EACH size[i] = size[i] + weights[q - 1] * (samples[q * row + i] - samples[i]);
+        EACH size[i] = size[i] + weights[q - 1] * (samples[q * stride + i] - samples[i]);
     EACH noise[i] = (fabs(size[i]) >= DOUBT * noise[i]) & (fabs(size[i]) <= DBL_MAX) ? noise[i] : 0.0;
 }
 
 static void believe(const double *weights, size_t nodes, const double *samples, const ptrdiff_t *which, size_t chosen,
                     double *noise, size_t lanes)
 {
-    size_t first = 0;
-    for (; !which && chosen - first >= LANES; first += LANES)
-        believe_some(weights, nodes, samples + first, lanes, noise + first);
-    for (; first < chosen; first += LANES) {
+    for (size_t first = 0; first < chosen; first += LANES) {
         const size_t have = chosen - first < LANES ? chosen - first : LANES;
-        double picked[MAX_NODES][LANES] = {{0}}, told[LANES] = {0};
-        for (size_t i = 0; i < have; i++) {
-            const size_t lane = which ? (size_t)which[first + i] : first + i;
-            for (size_t q = 0; q <= nodes; q++)
-                picked[q][i] = samples[q * lanes + lane];
-            told[i] = noise[lane];
+        if (!which && have == LANES)
+            believe_some(weights, nodes, samples + first, lanes, noise + first, LANES);
+        else if (!which)
+            believe_some(weights, nodes, samples + first, lanes, noise + first, have);
+        else {
+            double picked[MAX_NODES * LANES], told[LANES];
+            for (size_t i = 0; i < have; i++) {
+                for (size_t q = 0; q <= nodes; q++)
+                    picked[q * LANES + i] = samples[q * lanes + (size_t)which[first + i]];
+                told[i] = noise[which[first + i]];
+            }
+            believe_some(weights, nodes, picked, LANES, told, have);
+            for (size_t i = 0; i < have; i++)
+                noise[which[first + i]] = told[i];
         }
-        believe_some(weights, nodes, picked[0], LANES, told);
-        for (size_t i = 0; i < have; i++)
-            noise[which ? (size_t)which[first + i] : first + i] = told[i];
     }
 }
 
-/* As many of the elements that wait as fill a block are judged; returns how many still wait. */
-static size_t settled(const call *a, const size_t *left, size_t waiting)
+/* Judges as many of the elements that wait as fill a block, if they do; returns how many still wait. */
+static size_t judge_full(const call *a, const size_t *left, size_t waiting)
 {
     if (waiting < LANES)
         return waiting;
@@ -1862,35 +1865,37 @@ static void control(const double *table, const double *samples, double eps, cons
     };
     const size_t all = which ? chosen * outputs : a.count;
     const bool plainly = can_be_plain(&a);
-    const limits l = whole || which ? (limits){.applies = false} : limits_of(&a);
-    const bool row = a.fresh && !which;  /* elements in a row */
-    size_t rest[SOME + LANES], open = 0; /* elements that may go on */
-    size_t left[2 * LANES], waiting = 0; /* elements that are not plain */
+    const bool in_order = fresh && !which; /* elements in a row */
+    const limits l = whole || !in_order ? (limits){.applies = false} : limits_of(&a);
+    size_t rest[CHUNK + LANES], open = 0; /* elements that may go on */
+    size_t left[2 * LANES], waiting = 0;  /* elements that are not plain */
     size_t first = 0;
-    for (size_t some; l.applies && row && all - first >= LANES; first += some) {
-        some = all - first < SOME ? (all - first) / LANES * LANES : SOME;
+    for (size_t some; l.applies && all - first >= LANES; first += some) {
+        some = all - first < CHUNK ? (all - first) / LANES * LANES : CHUNK;
         open += end_some(&a, &l, first, some, rest + open);
-        for (; open >= LANES; open -= LANES)
-            waiting = settled(&a, left, waiting + look_first(&a, 0, rest + open - LANES, left + waiting));
+        for (; open >= LANES; open -= LANES) {
+            waiting += look_first(&a, 0, rest + open - LANES, left + waiting);
+            waiting = judge_full(&a, left, waiting);
+        }
     }
     for (; first < all; first += LANES) {
         size_t have = all - first < LANES ? all - first : LANES, at[LANES], count = 0;
-        if (row && !(plainly && have == LANES)) {
+        if (in_order && !(plainly && have == LANES)) {
             judge_some(&a, first, NULL, have);
             continue;
         }
-        for (size_t i = 0; i < have && !row; i++) {
+        for (size_t i = 0; i < have && !in_order; i++) {
             at[count] = place(&a, first + i);
             count += running(&a, at[count]);
         }
-        if (row)
+        if (in_order)
             waiting += look_first(&a, first, NULL, left + waiting);
         else if (plainly && !a.fresh && count)
             waiting += look_at_more(&a, at, count, left + waiting);
         else
             for (size_t i = 0; i < count; i++)
                 left[waiting++] = at[i];
-        waiting = settled(&a, left, waiting);
+        waiting = judge_full(&a, left, waiting);
     }
     judge_some(&a, 0, left, waiting);
     judge_some(&a, 0, rest, open);

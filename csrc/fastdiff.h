@@ -42,8 +42,8 @@ typedef struct {
 } fd_lanes;
 
 typedef struct {
-    /* Of a table with FD_OCTAVES numbers, one for each sign and octave of a scale, from one power of two times sqrt(2) to the
-     * next, those of these scales. */
+    /* Of a table with FD_OCTAVES numbers, one for each sign and octave of a scale (the top of the bits of scale * sqrt(2)),
+     * those of these scales. Any scale, nan included, has one. */
     void (*by_octave)(const double *scale, const double *table, double *out, size_t lanes);
 
     /* log2 of the first step of every lane and of its least one. `scale` is the size of x, or x itself; `over` is log2 of
@@ -58,7 +58,7 @@ typedef struct {
 
     /* What fresh lanes, all or the `chosen` ones at `which`, believe of the noise that they are told: it is 0 where the
      * highest coefficient of their samples (a row of `lanes` for each of the nodes and the point itself) is far below it.
-     * `weights` are those of this coefficient, of norm one. */
+     * `weights` are those of this coefficient, of norm one, for at most 39 nodes. */
     void (*believe)(const double *weights, size_t nodes, const double *samples, const ptrdiff_t *which, size_t chosen,
                     double *noise, size_t lanes);
 

@@ -53,7 +53,7 @@ _STATUS, _WANT_K, _WANT_LEVEL, _WANT_SIDE, _FIELDS = range(23, 28)
 _RUNNING, _CONVERGED, _NOT_FINITE_HERE, _NOT_FINITE, _NOT_SMOOTH, _STALLED, _EXHAUSTED = range(7)
 _BAD, _SUSPICIOUS = 1.0, 2.0
 
-_HALF_OCTAVE = np.uint64(0x95F619980C433)  # added to its bits, brings a number from the root of 2 to the next power
+_HALF_OCTAVE = np.uint64(0x95F619980C434)  # added to bits: takes numbers above the root of 2 to the next exponent
 _SMALLEST, _LARGEST = -1060.0, 1000.0  # log2 of steps
 _ROUNDS_MAX = 10
 _TOLERANCE = 4.0  # log2 of truncation over roundoff at which a lane is accepted on its last level
@@ -217,8 +217,11 @@ class _Spectrum:
 
 
 def by_octave(scale: NDArray[float64], table: NDArray[float64], out: NDArray[float64]) -> None:
-    """Of a table with a number for each sign and octave of a scale, which goes from one power of two times sqrt(2) to the
-    next, those of these scales."""
+    """Of a table with a number for each sign and octave of a scale, those of these scales.
+
+    The octave is in the top of the bits of scale * sqrt(2), and so goes from one power of two times sqrt(2) to the next, as
+    first steps do; the last one and infinity share one.
+    """
     out[...] = table[(scale.view(np.uint64) + _HALF_OCTAVE) >> 52]
 
 
