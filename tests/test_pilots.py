@@ -203,7 +203,9 @@ def test_nothing_is_learned_where_more_than_one_number_differs():
 
 
 scales = st.floats(allow_nan=False, allow_infinity=False).filter(lambda x: x != 0)
-near_root = [s * 2.0**k * root for s in (-1, 1) for k in (-1000, 0, 1023) for root in np.nextafter(sqrt(2), [0, sqrt(2), 2])]
+near_root = [
+    s * 2.0**k * root for s in (-1, 1) for k in (-1000, 0, 1023) for root in np.nextafter(sqrt(2), [0, sqrt(2), 2])
+]
 
 
 @given(values=st.lists(scales, min_size=1, max_size=40), seed=st.integers(0, 2**32 - 1))

@@ -8,15 +8,13 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from types import CellType, CodeType, FunctionType, MethodType, ModuleType
 from typing import Any, NoReturn
 
 import numpy as np
 
 GENERATORS = (np.random.Generator, np.random.RandomState, random.Random)
-_LOOKED_AT = 1000  # objects, and values in each of them
-_LEFT_ALONE = ("scipy", "numba", "fastdiff", "jax", "math", "cmath")
+_LEFT_ALONE = ("numpy", "scipy", "numba", "fastdiff", "jax", "math", "cmath")
 
 
 class _Module:
@@ -82,7 +80,7 @@ class Borrower:
             return self._draw
         if isinstance(value, ModuleType) and value.__name__.split(".")[0] == "numpy":
             return _Module(value, self)
-        if isinstance(value, FunctionType) and (value.__module__ or "").split(".")[0] not in (*_LEFT_ALONE, "numpy"):
+        if isinstance(value, FunctionType) and not left_alone(value.__module__):
             return self._function(value)
         return value
 
@@ -98,7 +96,7 @@ class Borrower:
         made.__defaults__ = self.replaced(f.__defaults__)
         if f.__kwdefaults__:
             made.__kwdefaults__ = {name: self.replaced(value) for name, value in f.__kwdefaults__.items()}
-        for name in _names(f.__code__):
+        for name in names_in(f.__code__):
             if name in f.__globals__:
                 space[name] = self.replaced(f.__globals__[name])
         for cell, old in zip(cells, f.__closure__ or ()):
@@ -107,51 +105,13 @@ class Borrower:
         return made
 
 
-def _names(code: CodeType) -> Iterator[str]:
+def names_in(code: CodeType) -> Iterator[str]:
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _names(constant)
+            yield from names_in(constant)
 
 
-def generators(f: Any) -> list[Any]:
-    """Those of random numbers that f can be seen to hold: by name, in containers, as attributes. Not those of all, which
-    NumPy's functions and Python's draw from."""
-    found: list[Any] = []
-    seen = {id(np.random.mtrand._rand), id(random._inst)}
-    open_ = [f]
-    for value in open_:
-        if id(value) in seen or len(seen) >= _LOOKED_AT:
-            continue
-        seen.add(id(value))
-        with suppress(Exception):  # what stands for something else may raise anything
-            if isinstance(value, GENERATORS):
-                found.append(value)
-            else:
-                open_ += islice(_held(value), _LOOKED_AT)
-    return found
-
-
-def _held(value: Any) -> Iterator[Any]:
-    if (getattr(value, "__module__", None) or "").split(".")[0] in (*_LEFT_ALONE, "numpy"):
-        return
-    if isinstance(value, FunctionType):
-        for cell in value.__closure__ or ():
-            with suppress(ValueError):  # it is empty
-                yield cell.cell_contents
-        names = set(_names(value.__code__))
-        for space in (value.__globals__, *(vars(m) for m in value.__globals__.values() if isinstance(m, ModuleType))):
-            yield from (space[name] for name in names & space.keys())
-        yield from value.__defaults__ or ()
-        yield from (value.__kwdefaults__ or {}).values()
-    elif isinstance(value, MethodType):
-        yield from (value.__func__, value.__self__)
-    elif isinstance(value, partial):
-        yield from (value.func, *value.args, *value.keywords.values())
-    elif isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list | tuple | set | frozenset):
-        yield from value
-    elif not isinstance(value, type | ModuleType):
-        yield from getattr(value, "__dict__", {}).values()
-        yield type(value).__dict__.get("__call__")
+def left_alone(module: str | None) -> bool:
+    """Whether what comes from this module is run as it is."""
+    return (module or "").split(".")[0] in _LEFT_ALONE

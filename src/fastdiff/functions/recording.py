@@ -2,20 +2,16 @@
 
 import inspect
 import math
-import pickle
-import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
-from .borrowing import GENERATORS, generators
 from .program import Input, Program
-from .tracing import DRAWS, Recorder, Traced, Untraceable, _double, _is_traced, _plain, _stack_like
+from .state import state_kept
+from .tracing import Recorder, Traced, Untraceable, _double, _is_traced, _plain, _stack_like
 
 INEXACT_ULPS = 64  # how far sums of products may be from NumPy's, relative to the largest result
 
@@ -204,16 +200,17 @@ def trace(f: Callable[..., Any], *example: ArrayLike, elementwise: bool = False,
     """
     arrays = [np.array(a, float64) for a in example]
     try:
-        if elementwise:
-            batch = np.broadcast_shapes(*(a.shape for a in arrays))
-            program = record(f, [()] * len(arrays), elementwise=True, lane_shape=batch)
-            verify(program, f, arrays, batch)
-        else:
-            program = record(f, [a.shape for a in arrays], vectorized=vectorized)
-            # several points if f takes several, and different ones, so that it cannot mix them unseen
-            scales = np.array([1.0, 1.0 - 2.0**-10, 1.0 + 2.0**-10] if vectorized else [1.0])
-            points = [np.multiply.outer(scales, a) for a in arrays]
-            verify(program, f, points, scales.shape, vectorized=vectorized)
+        with state_kept(f):
+            if elementwise:
+                batch = np.broadcast_shapes(*(a.shape for a in arrays))
+                program = record(f, [()] * len(arrays), elementwise=True, lane_shape=batch)
+                verify(program, f, arrays, batch)
+            else:
+                program = record(f, [a.shape for a in arrays], vectorized=vectorized)
+                # several points if f takes several, and different ones, so that it cannot mix them unseen
+                scales = np.array([1.0, 1.0 - 2.0**-10, 1.0 + 2.0**-10] if vectorized else [1.0])
+                points = [np.multiply.outer(scales, a) for a in arrays]
+                verify(program, f, points, scales.shape, vectorized=vectorized)
     except Untraceable as reason:
         raise ValueError(f"f cannot be recorded: {reason}") from None
     return program
@@ -227,7 +224,7 @@ def of_elements(
 ) -> Program:
     """f of numbers. Raises Untraceable."""
     called = _with(f, args)
-    with _undone(f, args):
+    with state_kept(f, args):
         if shape:
             program = record(called, [()] * len(xs), elementwise=True, lane_shape=shape)
         else:  # f gets scalars, with which NumPy reckons in other ways
@@ -243,7 +240,7 @@ def of_points(
 ) -> Program:
     """f of points (b, d). Raises Untraceable."""
     called = _with(f, args)
-    with _undone(f, args):
+    with state_kept(f, args):
         program = record(called, [points.shape[1:]], vectorized=vectorized)
         if scalar_valued:
             if program.outputs.size != 1:
@@ -265,42 +262,3 @@ def _as_numbers(f: Callable[..., Any], vectorized: bool) -> Callable[..., Any]:
 
 def _with(f: Callable[..., Any], args: Sequence[Any]) -> Callable[..., Any]:
     return (lambda *x: f(*x, *args)) if args else f
-
-
-@contextmanager
-def _undone(*held: Any) -> Iterator[None]:
-    """Random numbers that were drawn meanwhile, out of sight of the recording, are drawn again later, and are a reason not to
-    record f. What everybody draws from is looked at only where nobody else can have drawn."""
-    before = [(source, _state(source)) for source in [*generators(held), *([random, np.random] if _alone() else [])]]
-    drawn = False
-    try:
-        with np.errstate(all="ignore"):
-            yield
-    finally:
-        alone = _alone()
-        for source, state in before:
-            if (alone or isinstance(source, GENERATORS)) and pickle.dumps(_state(source)) != pickle.dumps(state):
-                drawn = True
-                _put_back(source, state)
-    if drawn:
-        raise Untraceable(DRAWS)
-
-
-def _alone() -> bool:
-    """Whether no other thread runs Python."""
-    return len(sys._current_frames()) == 1
-
-
-def _state(source: Any) -> Any:
-    if isinstance(source, np.random.Generator):
-        return source.bit_generator.state
-    return source.getstate() if hasattr(source, "getstate") else source.get_state()
-
-
-def _put_back(source: Any, state: Any) -> None:
-    if isinstance(source, np.random.Generator):
-        source.bit_generator.state = state
-    elif hasattr(source, "setstate"):
-        source.setstate(state)
-    else:
-        source.set_state(state)

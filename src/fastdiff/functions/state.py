@@ -1,0 +1,302 @@
+"""What a function keeps between its calls: looked through before it is recorded, and put back afterwards.
+
+That it changed meanwhile is a reason not to record the function. What it holds is what can be seen from it: global names,
+closures, defaults, attributes, and what is in containers, of a thousand objects or so. Values are compared by identity.
+"""
+
+import pickle
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from itertools import islice
+from types import (
+    BuiltinFunctionType,
+    CellType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any
+
+import numpy as np
+
+from .borrowing import GENERATORS, left_alone, names_in
+from .tracing import DRAWS, Untraceable
+
+KEEPS = "f changes what it holds, and so may keep state"
+_OBJECTS, _EACH, _ITEMS = 1000, 1000, 10_000  # that are looked at: in all, in one container, and in all containers
+_SMALL = 1000  # elements of an array that is looked at
+_PLAIN = frozenset((bool, int, float, complex, str, bytes, range, slice, type(None), type(...)))
+_EMPTY = object()
+
+
+@contextmanager
+def state_kept(*held: Any) -> Iterator[None]:
+    """What these hold is afterwards as it was before. Raises Untraceable if it was another meanwhile.
+
+    Random numbers that were drawn are drawn again. Where other threads run Python nothing is looked at, because it may be
+    they who change it.
+    """
+    alone = _alone()
+    places = [*_places(held), _Generator(random), _Generator(np.random)] if alone else []
+    changes: list[_Place] = []
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    finally:
+        if alone and _alone():
+            changes = [place for place in places if place.changed()]
+        for place in changes:
+            place.put_back()
+    if changes:
+        raise Untraceable(DRAWS if any(isinstance(place, _Generator) for place in changes) else KEEPS)
+
+
+def _alone() -> bool:
+    """Whether no other thread runs Python."""
+    return len(sys._current_frames()) == 1
+
+
+# --- places where something is kept ---
+
+
+class _Place:
+    """What is kept somewhere: `read` copies it, `write` puts a copy there."""
+
+    def __init__(self, read: Callable[[], Any], write: Callable[[Any], Any]) -> None:
+        self.read, self.write, self.before = read, write, read()
+
+    def changed(self) -> bool:
+        return not self.same(self.before, self.read())
+
+    def same(self, a: Any, b: Any) -> bool:
+        """Whether two sequences hold the same objects."""
+        return len(a) == len(b) and all(map(_same, a, b))
+
+    def put_back(self) -> None:
+        self.write(self.before)
+
+
+class _Names(_Place):
+    """Names and what they stand for: all of a dict, or some."""
+
+    def __init__(self, space: dict[Any, Any], names: Iterable[Any] | None = None) -> None:
+        def read() -> dict[Any, Any]:
+            return dict.copy(space) if names is None else {name: space[name] for name in names if name in space}
+
+        def write(before: dict[Any, Any]) -> None:
+            for name in read().keys() - before.keys():
+                dict.pop(space, name)
+            dict.update(space, before)
+
+        super().__init__(read, write)
+
+    def same(self, a: Any, b: Any) -> bool:
+        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+
+
+class _List(_Place):
+    def __init__(self, values: list[Any]) -> None:
+        super().__init__(lambda: list.copy(values), lambda before: list.__setitem__(values, slice(None), before))
+
+
+class _Deque(_Place):
+    def __init__(self, values: deque[Any]) -> None:
+        def write(before: list[Any]) -> None:
+            deque.clear(values)
+            deque.extend(values, before)
+
+        super().__init__(lambda: list(deque.__iter__(values)), write)
+
+
+class _Set(_Place):
+    def __init__(self, values: set[Any]) -> None:
+        def write(before: set[Any]) -> None:
+            set.clear(values)
+            set.update(values, before)
+
+        super().__init__(lambda: set.copy(values), write)
+
+    def same(self, a: Any, b: Any) -> bool:
+        return bool(a == b)
+
+
+class _Slots(_Place):
+    """Attributes that are not in a dict, or those of a class."""
+
+    def __init__(self, owner: Any, read: Callable[[], list[tuple[str, Any]]]) -> None:
+        def write(before: list[tuple[str, Any]]) -> None:
+            for name in dict(read()).keys() - dict(before).keys():
+                delattr(owner, name)
+            for name, value in before:
+                setattr(owner, name, value)
+
+        super().__init__(read, write)
+
+    def same(self, a: Any, b: Any) -> bool:
+        return [name for name, _ in a] == [name for name, _ in b] and all(_same(v, w) for (_, v), (_, w) in zip(a, b))
+
+
+class _Cells(_Place):
+    """What a function takes from the one around it."""
+
+    def __init__(self, cells: Iterable[CellType]) -> None:
+        def write(before: list[Any]) -> None:
+            for cell, value in zip(cells, before):
+                if value is not _EMPTY:
+                    cell.cell_contents = value
+
+        super().__init__(lambda: list(map(_content, cells)), write)
+
+
+class _Array(_Place):
+    def __init__(self, array: Any) -> None:
+        super().__init__(array.copy, lambda before: array.__setitem__(..., before))
+
+    def same(self, a: Any, b: Any) -> bool:
+        return bool(a.tobytes() == b.tobytes())
+
+
+class _Generator(_Place):
+    """The state of a generator of random numbers, or of the one that a module has for all; pickled, as it is no one type."""
+
+    def __init__(self, source: Any) -> None:
+        def get() -> Any:
+            if isinstance(source, np.random.Generator):
+                return source.bit_generator.state
+            return source.getstate() if hasattr(source, "getstate") else source.get_state()
+
+        def put(state: Any) -> None:
+            if isinstance(source, np.random.Generator):
+                source.bit_generator.state = state
+            elif hasattr(source, "setstate"):
+                source.setstate(state)
+            else:
+                source.set_state(state)
+
+        super().__init__(lambda: pickle.dumps(get()), lambda state: put(pickle.loads(state)))
+
+    def same(self, a: Any, b: Any) -> bool:
+        return bool(a == b)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) in _PLAIN and type(a) is type(b) and bool(a == b))
+
+
+def _content(cell: CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _EMPTY
+
+
+# --- what an object holds ---
+
+
+def _places(held: Any) -> list[_Place]:
+    """Where these keep something, through all that they hold, but for the generators that all share."""
+    places: list[_Place] = []
+    seen = {id(np.random.random_sample.__self__), id(random.random.__self__)}  # type: ignore[attr-defined]
+    open_, items = [held], _ITEMS
+    for value in open_:
+        if len(seen) > _OBJECTS or not items:
+            break
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        with suppress(Exception):  # of what cannot be copied, as the state of random.SystemRandom
+            own, inner = _looked_at(value)
+            places += own
+            few = list(islice(inner, min(_EACH, items)))
+            items -= len(few)
+            open_ += [v for v in few if type(v) not in _PLAIN]
+    return places
+
+
+def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
+    """The places of an object itself, and what is in them. Runs no code of the object's: it may stand for another."""
+    kind = type(value)
+    if issubclass(kind, GENERATORS):
+        return [_Generator(value)], ()
+    if issubclass(kind, np.ndarray):
+        small = value.size <= _SMALL and value.flags.writeable
+        return [_Array(value)] if small else [], value.ravel()[:_SMALL].tolist() if value.dtype.hasobject else ()
+    if kind in (MethodType, BuiltinFunctionType):
+        return [], (value.__self__, getattr(value, "__func__", None))
+    if kind is partial:
+        return [], (value.func, *value.args, *value.keywords.values())
+    if kind is FunctionType:
+        return _of_function(value)
+    if kind is MappingProxyType or issubclass(kind, tuple | frozenset):
+        return [], value.values() if kind is MappingProxyType else value
+    for base, place in _CONTAINERS.items():
+        if issubclass(kind, base):
+            return [place(value)] if len(value) <= _EACH else [], base.__iter__(
+                value
+            ) if base is not dict else dict.values(value)
+    if issubclass(kind, type):
+        return _of_class(value)
+    if kind is ModuleType or _known(kind):
+        return [], ()
+    return _of_instance(value, kind)
+
+
+_CONTAINERS: dict[Any, Callable[[Any], _Place]] = {dict: _Names, list: _List, deque: _Deque, set: _Set}
+
+
+def _known(kind: type) -> bool:
+    """Whether it is a class of a library, which keeps nothing that f changes."""
+    return left_alone(kind.__module__) or kind.__module__ == "builtins"
+
+
+def _of_function(f: FunctionType) -> tuple[list[_Place], Iterable[Any]]:
+    if left_alone(f.__module__):
+        return [], ()
+    names, closure = set(names_in(f.__code__)), f.__closure__ or ()
+    used = [f.__globals__[name] for name in names if name in f.__globals__]
+    of_modules = [vars(m).get(name) for m in used if type(m) is ModuleType for name in names]
+    inner = [*used, *of_modules, *map(_content, closure), *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
+    return [_Names(f.__globals__, names), _Cells(closure)], inner
+
+
+def _of_class(kind: type) -> tuple[list[_Place], Iterable[Any]]:
+    if kind.__module__.split(".")[0] in sys.stdlib_module_names or _known(kind):
+        return [], ()
+
+    def read() -> list[tuple[str, Any]]:
+        return [(name, value) for name, value in vars(kind).items() if not isinstance(value, GetSetDescriptorType)]
+
+    return [_Slots(kind, read)], [*kind.__bases__, *vars(kind).values()]
+
+
+def _of_instance(value: Any, kind: type) -> tuple[list[_Place], Iterable[Any]]:
+    """Of attributes in a dict, and in slots."""
+    places: list[_Place] = []
+    slots, inner = [], [kind]
+    for base in kind.__mro__:
+        for name, descriptor in vars(base).items():
+            if name == "__dict__" and type(descriptor) is GetSetDescriptorType:
+                attributes = descriptor.__get__(value)
+                places.append(_Names(attributes))
+                inner += attributes.values()
+            elif type(descriptor) is MemberDescriptorType and not _known(base):
+                slots.append((name, descriptor))
+
+    def read() -> list[tuple[str, Any]]:
+        found = []
+        for name, descriptor in slots:
+            with suppress(AttributeError):  # it is not set
+                found.append((name, descriptor.__get__(value)))
+        return found
+
+    if slots:
+        places.append(_Slots(value, read))
+        inner += [inside for _, inside in read()]
+    return places, inner
