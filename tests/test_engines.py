@@ -67,6 +67,7 @@ ELEMENTWISE = {
     "special": lambda x: special.ndtr(x) * special.j0(x) + special.gammaln(x),
     "captured": lambda x: np.linspace(1.0, 2.0, 61) * np.sin(x),
     "where": lambda x: np.where(x > 1.0, np.log(x), x**2),
+    "captured mask": lambda x: np.where(np.arange(61) % 2 == 0, np.log(x), x**2),
     "steps": lambda x: (x > 1.0) * x,
     "constant": lambda x: 3.0,
     "undefined in part": lambda x: np.sqrt(x - 1.0),

@@ -225,10 +225,14 @@ def test_refusals_name_the_line():
 X = RNG.standard_normal((5, 40)) * 3
 A = RNG.standard_normal((5, 1))
 B = RNG.standard_normal(40).astype(np.float32)
+MASK, COUNTS = RNG.random((5, 40)) < 0.5, RNG.integers(-3, 9, 40)
 
 ELEMENTWISE = {
     "softplus": lambda x: np.log(1 + np.exp(x)),
     "captured": lambda x: A * np.sin(x) + x**2 * B,
+    "captured mask": lambda x: np.where(MASK, x, -x) + MASK * np.exp(x) + np.where((x > 0) & ~MASK, A, x**2),
+    "captured in a comparison": lambda x: np.select([B > 0.5, MASK], [x, x**2], np.sin(x)),
+    "captured whole numbers": lambda x: x**COUNTS + COUNTS * x + np.where(COUNTS == 2, x, COUNTS / 7),
     "power": lambda x: abs(x) ** 0.5 + abs(x) ** 1.3 + x**3 + 2**x,
     "in place": lambda x: np.add(y := np.sin(x), 1, out=y),
     "where": lambda x: np.where(x > A, x, 0.0) + np.clip(x, -1, A),
@@ -255,6 +259,8 @@ def test_elementwise(name):
         (lambda x: x * np.ones((7, 5, 40)), "shape"),
         (lambda x: np.sort(x), "sort"),
         (lambda x: np.roll(x, 1), "roll"),
+        (lambda x: np.ldexp(x, COUNTS), "captured array of integers"),
+        (lambda x: np.where(MASK[:, :7], x, 0.0), "shape"),
     ],
 )
 def test_elementwise_refusals(f, text):

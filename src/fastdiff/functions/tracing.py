@@ -539,6 +539,16 @@ def _rows(recorder: Recorder, value: Any, char: str) -> Rows:
     if array.size == 1 or not recorder.elementwise:
         rows = recorder.constant(array, char)
         return rows.reshape(()) if recorder.elementwise else rows
+    rows = _captured(recorder, value, array)
+    if char == "d":
+        return rows
+    if char != "?":
+        raise Untraceable("a captured array of integers runs along with the argument")
+    return recorder.step("truth", "truth", (rows.reshape(1),), "d->?")[0].reshape(())
+
+
+def _captured(recorder: Recorder, value: Any, array: NDArray[Any]) -> Rows:
+    """The row of an array that runs along with the lanes, as doubles."""
     found = recorder.captured.get(id(value))
     if found is not None:
         return found[1]
@@ -548,8 +558,6 @@ def _rows(recorder: Recorder, value: Any, char: str) -> Rows:
         fits = False
     if not fits:
         raise Untraceable(f"an array of shape {array.shape} meets the argument, whose shape is {recorder.lane_shape}")
-    if char != "d":
-        raise Untraceable("a captured array of integers or truth values runs along with the argument")
     rows = recorder.new(1, False).reshape(())
     recorder.inputs.append(Input(f"captured{len(recorder.captured)}", rows, np.array(array, float64)))
     recorder.captured[id(value)] = (value, rows)
