@@ -857,23 +857,39 @@ def test_among_kinks_an_entry_may_be_off_for_one_that_was_not_seen():
     assert _among_kinks(right, 0.6) == right
 
 
+@pytest.mark.parametrize("directions", [None, 3])
 @pytest.mark.parametrize("name", SMOOTH)
-def test_errors_that_pass_are_within_the_resolution(name):
-    """Resolution counts what is allowed beside error bars, too: relative to the largest, over the size of x."""
+def test_errors_that_pass_are_within_the_resolution(name, directions):
+    """Resolution counts what is allowed beside error bars, too, in units of the largest; it is said of the right gradient."""
     f, grad, point = SMOOTH[name]
     x = point(np.random.default_rng(5))
     exact = grad(x)
+    resolution = check_gradient(f, exact, x, directions=directions).resolution
     share = abs(exact * x) / abs(exact * x).max()
     passed = 0
     for j in np.flatnonzero(share > 0.01):
         for size in 10.0 ** np.arange(-14, -4):
             given = exact.copy()
             given[j] *= 1 + size
-            report = check_gradient(f, given, x)
+            report = check_gradient(f, given, x, directions=directions)
             if report.ok:
                 passed += 1
-                assert size * share[j] <= 2 * report.resolution, f"{size:.0e} in {j} of\n{report}"
+                assert size * share[j] <= 2 * max(resolution, report.resolution), f"{size:.0e} in {j} of\n{report}"
     assert passed
+    assert resolution >= 2.0**-26  # the root of roundoff passes
+
+
+def test_resolution_of_many_parameters():
+    x = np.random.default_rng(0).normal(size=1000)
+    exact = np.sin(x) + x * np.cos(x)
+
+    def f(x):
+        return np.sum(np.sin(x) * x)
+
+    resolution = check_gradient(f, exact, x).resolution
+    assert resolution == 2.0**-26
+    assert check_gradient(f, exact * (1 + 4 * resolution), x).verdict == "wrong"
+    assert check_gradient(lambda x: 0.0, np.zeros(1000), x).resolution == 0
 
 
 def test_errors_of_second_derivatives_that_pass_are_within_the_resolution():
@@ -894,4 +910,24 @@ def test_errors_of_second_derivatives_that_pass_are_within_the_resolution():
         report = check_hessian(f, exact * (1 + size * np.eye(3)), x)
         if report.ok:
             assert size * weight.diagonal().max() / weight.max() <= 2 * report.resolution, f"{size:.0e} in\n{report}"
-    assert check_hessian(f, exact, x).resolution >= 1e-8  # the root of roundoff passes
+    for directions in (None, 2):
+        assert check_hessian(f, exact, x, directions=directions).resolution >= 2.0**-26  # the root of roundoff passes
+    assert check_hessian(lambda p: 2.0, np.zeros((3, 3)), x, directions=2).resolution == 0
+
+
+def test_gradients_too_large_to_add_up_do_not_pass():
+    x = np.linspace(-1, 1, 300)
+    for some, directions in ((x, None), (x[:3], 2)):
+        report = check_gradient(lambda p: (p**2).sum(), np.full(len(some), 1e308), some, directions=directions)
+        assert not report.ok
+    assert check_gradient(lambda p: (p**2).sum(), np.full(3, 1e-320), x[:3]).verdict == "wrong"
+    f = lambda p: 1e160 * (np.sin(p[0]) + p[1] ** 2)  # noqa: E731
+    assert check_hessian(f, 1e160 * np.diag([-np.sin(0.3), 2.0]), [0.3, 1.2], directions=2).ok
+
+
+def test_second_derivatives_that_are_not_finite_are_named():
+    given = np.diag([2.0, np.inf, 2.0])
+    given[2, 0] = np.nan
+    report = check_hessian(lambda p: (p**2).sum(), given, [0.3, -1.2, 2.0])
+    assert report.verdict == "wrong"
+    assert [e.name for e in report.entries] == ["x[1], x[1]", "x[2], x[0]"]

@@ -94,7 +94,7 @@ def check_gradient(
     that are not finite, noise, edges of the domain.
 
     An error in one entry of d changes the derivative along every random direction. What is smaller than roundoff of f
-    is seen by nobody; `Report.resolution` says how much that is.
+    lets be seen, or than the root of its unit, passes; `Report.resolution` says how much that is.
 
     Safe to call from several threads at once as far as f and grad are.
 
@@ -242,9 +242,8 @@ def check_hessian(
     problem.scalar()
     claim = problem.claim(problem.hessian_at())
     lines, limit, d = problem.lines, problem.limit, len(problem.parameters)
-    bad = search.entries_not_finite(lines, claim)
-    if bad:
-        found = [Finding(_not_finite(f.judged.given), f.output, f.entry, second=f.output) for f in bad]
+    if isinstance(claim.here, Matrix) and (bad := claim.here.not_finite()):
+        found = [Finding(_not_finite(float(claim.here.rows[i, j])), i, j, second=i) for i, j in bad]
         return problem.report(Outcome(tuple(found), len(found), 0, 0.0))
     if directions is None and d * (d + 1) // 2 <= _MANY:
         return problem.report(second.every_entry(lines, claim, limit))

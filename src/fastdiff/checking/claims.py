@@ -34,10 +34,8 @@ class Matrix:
             unit = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)  # squares may overflow
             each = each.multiply(1.0 / unit[:, None])
             return largest, unit * np.sqrt(np.asarray(each.multiply(each).sum(axis=1)).reshape(-1))
-        each = np.abs(self.rows * v)
-        largest = each.max(axis=1)
-        unit = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)
-        return largest, unit * np.sqrt(np.square(each / unit[:, None]).sum(axis=1))
+        with np.errstate(over="ignore"):
+            return largest_and_norm(np.abs(self.rows * v))
 
     def not_finite(self) -> list[tuple[int, int]]:
         """Up to eight entries that are nan or infinite."""
@@ -49,6 +47,13 @@ class Matrix:
 
     def dense(self) -> NDArray[float64]:
         return np.asarray(self.rows.toarray() if self.is_sparse else self.rows, dtype=float64)
+
+
+def largest_and_norm(parts: NDArray[float64]) -> tuple[NDArray[float64], NDArray[float64]]:
+    """Of rows of sizes (m, d): the largest (m,), and the root of the sum of squares."""
+    largest = parts.max(axis=1)
+    unit = np.where(np.isfinite(largest) & (largest > 0), largest, 1.0)  # squares may overflow
+    return largest, unit * np.sqrt(np.square(parts / unit[:, None]).sum(axis=1))
 
 
 class Map:

@@ -88,8 +88,8 @@ class Report:
     nfev : int
         Points at which f was evaluated.
     resolution : float
-        An error larger than about this, relative to the largest derivatives, would have been seen everywhere. It is
-        made up of error bars and of what nobody can be blamed for, the root of roundoff or the `rtol` that was allowed.
+        An error larger than about this, in units of the largest derivative (each times the size of its x), would have been
+        seen everywhere. It is no less than what always passes, the root of f's roundoff or `rtol`.
     """
 
     kind: str
@@ -148,7 +148,7 @@ class Report:
         if len(bad) > _ROWS:
             return f"... and {len(bad) - _ROWS:,} more like these"
         if self.ok and self.resolution:
-            return f"a relative error of {self.resolution:.1e} would have been seen"
+            return f"an error of {self.resolution:.1e} of the largest would have been seen"
         return ""
 
     def __str__(self) -> str:
@@ -217,6 +217,8 @@ def remark(given: float, estimated: float, error: float) -> str:
     if abs(estimated) <= 4 * error:
         return "should be zero"
     ratio, blur = given / estimated, 4 * error / abs(estimated) + 1e-6
+    if not 1e-300 < abs(ratio) < 1e300:
+        return ""
     for factor, text in ((-1, "sign"), (2, "twice"), (0.5, "half"), (-2, "sign, and twice"), (-0.5, "sign, and half")):
         if abs(ratio - factor) <= blur * abs(factor):
             return text

@@ -116,13 +116,19 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok], kind="stable")
     for i, j in agreed[by_size[:8]].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j))
-    passes = np.where(ok, error + floor, 0.0)  # what an entry that agreed may be off by
+    resolution = limit.resolution(passing(ok, error + floor, findings, floor) * unit, weight.max(axis=1, keepdims=True))
+    return Outcome(tuple(shown), given.size, 0, resolution)
+
+
+def passing(
+    ok: NDArray[np.bool_], bar: NDArray[float64], findings: list[Finding], floor: NDArray[float64]
+) -> NDArray[float64]:
+    """What entries (outputs, d) that agreed may be off by: their bar where they are `ok`, or what a second look found."""
+    passes = np.where(ok, bar, 0.0)
     for f in findings:
-        if f.judged.verdict == CORRECT and f.entry is not None:
+        if f.judged.verdict == CORRECT:
             passes[f.output, f.entry] = f.judged.error + floor[f.output, f.entry]
-    with np.errstate(all="ignore"):
-        resolution = np.nan_to_num((passes * unit).max(axis=1) / weight.max(axis=1), nan=0.0, posinf=0.0)
-    return Outcome(tuple(shown), given.size, 0, float(resolution.max(initial=0.0)))
+    return passes
 
 
 def _among_kinks(judged: Judged, jump: float) -> Judged:
@@ -190,6 +196,7 @@ class Probe:
 
     line: Line
     total: NDArray[float64]
+    largest: NDArray[float64]  # of all parts
 
     @property
     def excess(self) -> NDArray[float64]:
@@ -229,7 +236,7 @@ def random_directions(
         lines.most = most
         enough = SHARP * limit.share * parts[0]
         line = look_along(lines, v, given, limit.along(parts), NARROW * parts[1], enough, look, like)
-        return Probe(line, parts[1] * np.sqrt(np.count_nonzero(v)))
+        return Probe(line, parts[1] * np.sqrt(np.count_nonzero(v)), parts[0])
 
     for k in range(count or DIRECTIONS):
         relative = k % 2 == 0 or parameters.eps > COARSE  # in float32 steps that suit small entries leave large ones
@@ -271,9 +278,7 @@ def random_directions(
             (vague if soft else findings).append(Finding(judged, i, label=label))
         for i in np.flatnonzero(ok)[: 8 if k == 0 else 2].tolist():
             findings.append(Finding(one.judged(i), i, label=label))
-        with np.errstate(all="ignore"):
-            share = passes / np.maximum(np.abs(line.given), np.abs(line.value))
-        resolution = max(resolution, float(np.nan_to_num(share, posinf=0.0).max(initial=0.0)))
+        resolution = max(resolution, limit.resolution(passes, one.largest))
         if any(f.judged.verdict == WRONG for f in findings):
             break
     if not any(f.judged.verdict == WRONG for f in findings):
@@ -336,7 +341,7 @@ def _blame(
             e = axis(len(v), j)
             entry = _as_entry(probe(e).line, limit)
             judged = (
-                Probe(entry, one.total).judged(i) if entry.correct[i] else judge(lines, claim, entry, np.array([i]))[0]
+                replace(one, line=entry).judged(i) if entry.correct[i] else judge(lines, claim, entry, np.array([i]))[0]
             )
             yield Finding(judged, i, j)
             continue

@@ -8,10 +8,10 @@ from numpy import float64
 from numpy.typing import NDArray
 
 from .. import operators
-from .claims import Claim, Matrix
+from .claims import Claim, Matrix, largest_and_norm
 from .lines import Lines, Look
 from .parameters import Parameters
-from .search import TOGETHER, Finding, Outcome, axis, halved, random_direction, worst_first
+from .search import TOGETHER, Finding, Outcome, axis, halved, passing, random_direction, worst_first
 from .verdict import CORRECT, INCONCLUSIVE, NARROW, WRONG, Judged, Tolerance
 
 _PAIRS = 3  # of random directions, when nobody says how many
@@ -25,6 +25,7 @@ class Pair:
     given: NDArray[float64]
     look: Look
     floor: NDArray[float64]
+    largest: NDArray[float64]  # of what adds up to `given`
 
     @property
     def excess(self) -> NDArray[float64]:
@@ -109,8 +110,8 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance) -> Outcome:
     shown = worst_first(findings)
     for i, j in np.argwhere(~open_)[:8].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j, second=i))
-    seen = float((np.where(open_, 0.0, error + floor) * unit).max()) / weight if weight > 0 else 0.0
-    return Outcome(tuple(shown), given.size, 0, seen)
+    passes = passing(~open_, error + floor, findings, floor)
+    return Outcome(tuple(shown), given.size, 0, limit.resolution(passes * unit, np.full(given.shape, weight)))
 
 
 def random_pairs(
@@ -124,9 +125,8 @@ def random_pairs(
     def probe(u: NDArray[float64], v: NDArray[float64], hv: NDArray[float64]) -> Pair:
         look = bilinear(lines, u, v)
         given = np.array([u @ hv])
-        parts = np.abs(u * hv)
-        floor = limit.along((parts.max(keepdims=True), np.sqrt(np.square(parts).sum(keepdims=True))))
-        return Pair(given, look, floor)
+        parts = largest_and_norm(np.abs(u * hv)[None])
+        return Pair(given, look, limit.along(parts), parts[0])
 
     for k in range(count or _PAIRS):
         u, v = (random_direction(rng, parameters, lines, True) for _ in range(2))
@@ -139,9 +139,10 @@ def random_pairs(
             sharp = one.look.error[0] <= NARROW * max(abs(given), abs(one.look.value[0])) or given == one.look.value[0]
             if ok and sharp:
                 judged = Judged(CORRECT, given, float(one.look.value[0]), float(one.look.error[0]))
-                resolution = max(resolution, float(one.look.error[0] + one.floor[0]) / max(abs(given), 1e-300))
             else:
                 judged = _second_look(lines, left, right, given, float(one.floor[0]), one.look)
+            if judged.verdict == CORRECT:
+                resolution = max(resolution, limit.resolution(judged.error + one.floor, one.largest))
             findings.append(Finding(judged, 0, label=f"directions {2 * k + 1} and {2 * k + 2}"))
             if judged.verdict == WRONG:
                 blamed = _blame(lines, left, right, claim, one, limit, hv, probe)

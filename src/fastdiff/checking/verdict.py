@@ -67,6 +67,13 @@ class Tolerance:
             return np.asarray(self.share * largest + 4.0 * self.share * norm)
         return np.asarray(np.maximum(64.0 * self.eps * norm, _ONE_OF_MANY * self.share * largest))
 
+    def resolution(self, passes: NDArray[float64], most: NDArray[float64]) -> float:
+        """What derivatives that pass may be off by, in units of the largest of their output: no less than the share that
+        always may. 0 where all are zero."""
+        with np.errstate(all="ignore"):
+            share = passes / most
+        return max(self.share, float(share[np.isfinite(share)].max(initial=0.0))) if (most > 0).any() else 0.0
+
 
 def tolerance(rtol: float | None, eps: float) -> Tolerance:
     default = float(np.sqrt(eps))
@@ -117,7 +124,7 @@ class Line:
         """Where the given derivative fits both looks, one of them narrowly, and nothing speaks of a kink."""
         reading, look = self.reading, self.look
         with np.errstate(all="ignore"):
-            fits = np.abs(reading.gap) <= reading.bar + self.floor
+            fits = np.isfinite(self.given) & (np.abs(reading.gap) <= reading.bar + self.floor)
             fits &= ~look.converged | (np.abs(self.given - look.value) <= look.error + self.floor)
             return np.asarray((fits & self.narrow & ~self.bent) | self.beside(reading))
 
