@@ -1,4 +1,4 @@
-"""Protects what a bug report needs: show_config() and `python -m fastdiff info` name the backend and the versions."""
+"""Protects what a bug report needs, show_config() and `python -m fastdiff info`, and what importing costs."""
 
 import importlib.metadata
 import subprocess
@@ -52,3 +52,19 @@ def test_command_line_wants_a_command(capsys):
         main([])
     assert stop.value.code == 3  # bad input; 2 is a verdict
     assert "COMMAND" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("x", "loaded"), [("np.linspace(0.5, 1.0, 9)", False), ("[0.5, 1.0]", False), ("np.ma.array([0.5, 1.0])", True)]
+)
+def test_plain_arrays_do_without_masked_ones(x, loaded):
+    """numpy.ma takes longer to import than all the rest of a first call."""
+    code = f"""
+import sys
+import numpy as np, fastdiff
+x = {x}
+fastdiff.derivative(np.sin, x, full_output=True), fastdiff.gradient(np.sum, x, full_output=True)
+fastdiff.hessian(np.sum, x), fastdiff.jacobian(np.sin, x), fastdiff.grid.derivative(np.asarray([1.0, 2.0, 4.0]))
+assert ("numpy.ma" in sys.modules) == {loaded}
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -582,17 +582,3 @@ def test_grid_is_loaded_on_demand():
     code = "import sys, fastdiff; assert 'fastdiff.grid' not in sys.modules; fastdiff.grid.derivative([1, 2, 4])"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert fastdiff.grid is grid
-
-
-def test_plain_arrays_do_without_masked_ones():
-    """numpy.ma takes longer to import than all the rest of a first call."""
-    import subprocess
-
-    code = """
-import sys
-import numpy as np, fastdiff
-x = np.linspace(0.0, 1.0, 9)
-fastdiff.derivative(np.sin, x, full_output=True), fastdiff.gradient(np.sum, [1.0, 2.0]), fastdiff.grid.derivative(x)
-assert 'numpy.ma' not in sys.modules
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

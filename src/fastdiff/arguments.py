@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple, TypeGuard
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy import float64
 from numpy.typing import ArrayLike, NDArray
 
-from .functions import is_native
+from .functions import is_masked, is_native
 from .stencils import METHODS
 
 Bounds = tuple[ArrayLike | None, ArrayLike | None]
@@ -129,11 +129,6 @@ def real(name: str, value: ArrayLike, copy: bool = True) -> NDArray[float64]:
     if is_masked(value):
         return np.ma.filled(value.astype(float64, order="C"), np.nan)
     return array.astype(float64, order="C", copy=copy)
-
-
-def is_masked(value: Any) -> "TypeGuard[np.ma.MaskedArray[Any, Any]]":
-    """Whether it is a masked array. numpy.ma, which takes long to import, is not needed to tell of plain arrays."""
-    return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
 
 
 def check_callable(f: Any) -> None:

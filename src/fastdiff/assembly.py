@@ -274,6 +274,7 @@ class Total:
             return
         good = status.reshape(-1) == steps.CONVERGED
         self.converged = good if self.converged is None else self.converged & good
+        # np.unique would import numpy.ma
         self.statuses.update(np.flatnonzero(np.bincount(status.ravel())).tolist())
 
     def result(

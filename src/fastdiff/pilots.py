@@ -164,7 +164,8 @@ class _Pilots:
         samples = np.empty((level.size - 1, *centre.shape))
         h = np.where(usable, np.exp2(k - QUIET), 0.0)
         self.function.sample_nodes(self.which, level.offsets[1:], h, samples)
-        size = np.abs(sum(w * (row - centre)[:, 0] for w, row in zip(level.highest, samples)))
+        # not by @: threads of BLAS wait busily for more, on a processor that the tiles could use
+        size = np.abs(sum(w * (row - centre)[:, 0] for w, row in zip(level.highest, samples, strict=True)))
         largest = np.maximum(np.abs(samples).max(axis=0), np.abs(centre))[:, 0]
         usable &= np.isfinite(size)
         group, size = self.group[usable], size[usable]

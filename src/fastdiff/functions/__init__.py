@@ -4,8 +4,8 @@ A lane is a point and a direction; sampling it at a step s means calling f at th
 Nothing outside this package knows how f is called.
 """
 
-from .base import Function, Sampled
+from .base import Function, Sampled, is_masked
 from .choice import Choice, is_native
 from .point import Directions
 
-__all__ = ["Choice", "Directions", "Function", "Sampled", "is_native"]
+__all__ = ["Choice", "Directions", "Function", "Sampled", "is_masked", "is_native"]

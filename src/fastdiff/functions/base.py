@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy import float64, intp
@@ -112,6 +112,11 @@ def unit_roundoff(dtype: np.dtype[Any]) -> float:
     return max(float(np.finfo(dtype).eps), EPSILON) if dtype.kind in "fc" else EPSILON
 
 
+def is_masked(value: Any) -> "TypeGuard[np.ma.MaskedArray[Any, Any]]":
+    """Whether it is a masked array. numpy.ma, which takes long to import, is not needed to tell of plain arrays."""
+    return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
+
+
 def numeric(value: Any, what: str = "f") -> NDArray[Any]:
     """The value as a numeric array, nan where it is masked, or a TypeError that says what came."""
     try:
@@ -120,7 +125,7 @@ def numeric(value: Any, what: str = "f") -> NDArray[Any]:
         raise TypeError(f"{what} must return numbers, got {type(value).__name__} {value!r:.60}") from None
     if array.dtype.kind not in "fciub":
         raise TypeError(f"{what} must return numbers, got {_described(value, array)}")
-    if type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray):  # what is behind the mask is no value
+    if is_masked(value):  # what is behind the mask is no value
         array = np.ma.filled(value if array.dtype.kind in "fc" else value.astype(float64), np.nan)
     return array
 

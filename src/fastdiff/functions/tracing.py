@@ -68,7 +68,7 @@ class Recorder:
 
     def new(self, count: int, truth: bool) -> Rows:
         if self.rows + count > MOST_ROWS:
-            self.fail(f"more than {MOST_ROWS} numbers a point")
+            self.fail(f"more than {MOST_ROWS} numbers a point (if f works on each number alone, it is elementwise)")
         first = self.rows
         self.rows += count
         if truth:

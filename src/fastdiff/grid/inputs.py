@@ -9,7 +9,8 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import NDArray
 
-from ..arguments import is_masked, whole
+from ..arguments import whole
+from ..functions import is_masked
 from .lines import BOUNDARIES, MAX_ACCURACY, MAX_DERIVATIVE, Line, make_line
 
 NUMBERS = (float, int, np.float64)
