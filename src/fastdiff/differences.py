@@ -1,6 +1,7 @@
 """Differences at steps that are given, or follow a rule of thumb: one round, plain stencils; and the complex step."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
 
@@ -30,10 +31,30 @@ def one_round(
     higher order, whose further points cost evaluations of f.
     """
     thumb = h is None
+    usual = plain.stencils[plain.first_side]
     if h is None:
-        h = np.exp2(steps.thumb_exponent(lanes.scale, plain.n, plain.stencils[plain.first_side][0].order))
-    side, h, blocked = _side_that_fits(lanes, plain, h, thumb)
+        h = np.exp2(steps.thumb_exponent(lanes.scale, plain.n, usual[0].order))
+    h = np.ascontiguousarray(h)  # kernels take it as it is
     here = np.isfinite(lanes.scale)
+    if lanes.count and lanes.room is None and here.all():
+        value, error, status = _one_side(function, slice(0, lanes.count), usual, h, h, with_error)
+    else:
+        value, error, status, h = _by_side(function, lanes, plain, h, here, thumb, with_error)
+    step = np.repeat(h[:, None], value.shape[1], axis=1) if with_error else np.broadcast_to(h[:, None], value.shape)
+    return joined(value, error, step, status, function.is_complex)
+
+
+def _by_side(
+    function: Function,
+    lanes: Lanes,
+    plain: Plain,
+    h: NDArray[float64],
+    here: NDArray[np.bool_],
+    thumb: bool,
+    with_error: bool,
+) -> tuple[NDArray[float64], NDArray[float64], NDArray[intp], NDArray[float64]]:
+    """Value, error, status and step of lanes that do not all take the same stencil at their step."""
+    side, h, blocked = _side_that_fits(lanes, plain, h, thumb)
     lost = np.where(blocked, steps.NO_ROOM, np.where(here, steps.RUNNING, steps.NOT_FINITE_HERE))
     h = np.where(here, h, 1.0) if thumb else h
     outputs, parts = 1, []
@@ -61,7 +82,7 @@ def one_round(
     else:
         order = np.argsort(np.concatenate([chosen for chosen, _ in parts]))
         value, error, status = (np.concatenate([part[i] for _, part in parts])[order] for i in range(3))
-    return joined(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status, function.is_complex)
+    return value, error, status, h
 
 
 def differences(function: Function, plain: Plain, h: NDArray[float64] | None) -> NDArray[float64]:
@@ -147,12 +168,14 @@ def _one_side(
 ) -> tuple[NDArray[float64], NDArray[float64], NDArray[intp]]:
     """Value, error and status of lanes; the error from the finer stencil at `finer_h`, at best the same points."""
     stencil, finer = pair
-    same = with_error and bool((finer_h == h).all())
-    offsets = {*stencil.offsets, *(finer.offsets if same else ())}
-    samples = _samples(function, which, offsets, h)
+    same = with_error and bool(finer_h is h or (finer_h == h).all())
+    samples = _samples(function, which, {*stencil.offsets, *(finer.offsets if same else ())}, h)
     value = _combined(stencil, samples, h)
     finite = np.isfinite(value)
-    status = np.where(finite, steps.CONVERGED, steps.NOT_FINITE).astype(intp)
+    if not with_error and finite.all():
+        nothing, good = np.broadcast_to(np.nan, value.shape), np.broadcast_to(intp(steps.CONVERGED), value.shape)
+        return value, nothing, good
+    status = np.where(finite, intp(steps.CONVERGED), intp(steps.NOT_FINITE))
     value = np.where(finite, value, np.nan)
     if not with_error:
         return value, np.where(finite, np.nan, np.inf), status
@@ -166,25 +189,37 @@ def _one_side(
     return value, np.where(np.isfinite(error), error, np.inf), np.where(vague, steps.TOO_COARSE, status)
 
 
-def _samples(
-    function: Function, which: slice | NDArray[intp], offsets: set[Fraction], h: NDArray[float64]
-) -> dict[Fraction, NDArray[float64]]:
-    samples: dict[Fraction, NDArray[float64]] = {}
-    for t in sorted(offsets, reverse=True):
+@dataclass(frozen=True)
+class _Samples:
+    """Samples (offsets, lanes, outputs) at these offsets, the farthest forward first."""
+
+    offsets: Row
+    rows: NDArray[float64]
+
+    def at(self, offsets: Row) -> NDArray[float64]:
+        """Those at some of the offsets."""
+        return self.rows if offsets == self.offsets else self.rows[[self.offsets.index(t) for t in offsets]]
+
+
+def _samples(function: Function, which: slice | NDArray[intp], offsets: set[Fraction], h: NDArray[float64]) -> _Samples:
+    order, found = tuple(sorted(offsets, reverse=True)), None
+    for i, t in enumerate(order):
         if t == 0:
             centre = function.centre(
                 slice(0, which.stop) if isinstance(which, slice) else slice(0, int(which.max()) + 1)
             )
-            samples[t] = centre if isinstance(which, slice) else centre[which]
+            sample = centre if isinstance(which, slice) else centre[which]
         else:
-            samples[t] = np.array(function.sample(which, float(t) * h))  # f may return the same array again
-    return samples
+            sample = function.sample(which, float(t) * h)
+        if found is None:
+            found = np.empty((len(order), *sample.shape))
+        found[i] = sample  # f may return the same array again
+    assert found is not None
+    return _Samples(order, found)
 
 
-def _roundoff(
-    function: Function, stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]
-) -> NDArray[float64]:
-    largest = np.max([np.abs(samples[t]) for t in stencil.offsets], axis=0)
+def _roundoff(function: Function, stencil: Stencil, samples: _Samples, h: NDArray[float64]) -> NDArray[float64]:
+    largest = np.abs(samples.at(textbook(stencil)[0])).max(axis=0)
     weight = sum(abs(float(w)) for w in stencil.rows[-1])
     found: NDArray[float64] = function.eps * largest * weight / (h**stencil.n)[:, None]
     return found
@@ -229,9 +264,9 @@ def complex_step(function: Function, lanes: Lanes, h: NDArray[float64] | None, w
     return Estimates(value, error, np.repeat(h[:, None], value.shape[1], axis=1), status)
 
 
-def _combined(stencil: Stencil, samples: dict[Fraction, NDArray[float64]], h: NDArray[float64]) -> NDArray[float64]:
+def _combined(stencil: Stencil, samples: _Samples, h: NDArray[float64]) -> NDArray[float64]:
     offsets, weights, denominator = textbook(stencil)
-    used = np.stack([samples[t] for t in offsets])
+    used = samples.at(offsets)
     count, outputs = used.shape[1:]
     out = np.empty(count * outputs)
     steps_each = np.repeat(h, outputs) if outputs != 1 else h

@@ -29,7 +29,7 @@ import numpy as np
 from .borrowing import GENERATORS, left_alone, names_in
 from .tracing import DRAWS, Untraceable
 
-KEEPS = "f changes what it holds, and so may keep state"
+KEEPS = "what f holds has changed: it may keep state"
 _OBJECTS, _EACH, _ITEMS = 1000, 1000, 10_000  # that are looked at: in all, in one container, and in all containers
 _SMALL = 1000  # elements of an array that is looked at
 _PLAIN = frozenset((bool, int, float, complex, str, bytes, range, slice, type(None), type(...)))
@@ -40,19 +40,18 @@ _EMPTY = object()
 def state_kept(*held: Any) -> Iterator[None]:
     """What these hold is afterwards as it was before. Raises Untraceable if it was another meanwhile.
 
-    Random numbers that were drawn are drawn again. Where other threads run Python nothing is looked at, because it may be
-    they who change it.
+    Random numbers that were drawn are drawn again. Where other threads run Python it may be they who changed it: then
+    nothing is put back, and generators that all share are not looked at.
     """
     alone = _alone()
-    places = [*_places(held), _Generator(random), _Generator(np.random)] if alone else []
+    places = [*_places(held), *([_Generator(random), _Generator(np.random)] if alone else [])]
     changes: list[_Place] = []
     try:
         with np.errstate(all="ignore"):
             yield
     finally:
-        if alone and _alone():
-            changes = [place for place in places if place.changed()]
-        for place in changes:
+        changes = [place for place in places if place.changed()]
+        for place in changes if alone and _alone() else ():
             place.put_back()
     if changes:
         raise Untraceable(DRAWS if any(isinstance(place, _Generator) for place in changes) else KEEPS)
