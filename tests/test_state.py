@@ -7,6 +7,7 @@ from collections import deque
 from functools import partial
 from types import MappingProxyType, SimpleNamespace
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -214,6 +215,16 @@ def test_nothing_is_run_that_stands_for_something_else():
     assert len(consumed) == 3
     isinstance(proxy, list)
     assert touched  # or nothing would have been seen
+
+
+def test_caches_of_libraries_are_not_state():
+    held = mpmath.mpf(2)
+    own = SimpleNamespace(number=held)
+    with state_kept([mpmath.mp, held, mpmath.sin]):
+        before, mpmath.mp.pretty = mpmath.mp.pretty, not mpmath.mp.pretty
+    mpmath.mp.pretty = before
+    with pytest.raises(Untraceable), state_kept(own):
+        own.number = 3
 
 
 def test_beside_other_threads_nothing_is_put_back(monkeypatch):

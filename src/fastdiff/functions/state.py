@@ -1,7 +1,8 @@
 """What a function keeps between its calls: looked through before it is recorded, and put back afterwards.
 
 That it changed meanwhile is a reason not to record the function. What it holds is what can be seen from it: global names,
-closures, defaults, attributes, and what is in containers, of a thousand objects or so. Values are compared by identity.
+closures, defaults, attributes, and what is in containers, of a thousand objects or so. Values are compared by identity. The
+insides of libraries' objects do not count: they keep caches.
 """
 
 import pickle
@@ -52,7 +53,8 @@ def state_kept(*held: Any) -> Iterator[None]:
     finally:
         changes = [place for place in places if place.changed()]
         for place in changes if alone and _alone() else ():
-            place.put_back()
+            with suppress(Exception):  # it may no longer be there
+                place.put_back()
     if changes:
         raise Untraceable(DRAWS if any(isinstance(place, _Generator) for place in changes) else KEEPS)
 
@@ -72,7 +74,9 @@ class _Place:
         self.read, self.write, self.before = read, write, read()
 
     def changed(self) -> bool:
-        return not self.same(self.before, self.read())
+        with suppress(Exception):  # what can no longer be read has changed
+            return not self.same(self.before, self.read())
+        return True
 
     def same(self, a: Any, b: Any) -> bool:
         """Whether two sequences hold the same objects."""
@@ -242,7 +246,7 @@ def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
             ) if base is not dict else dict.values(value)
     if issubclass(kind, type):
         return _of_class(value)
-    if kind is ModuleType or _known(kind):
+    if kind is ModuleType or _of_library(kind):
         return [], ()
     return _of_instance(value, kind)
 
@@ -250,13 +254,15 @@ def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
 _CONTAINERS: dict[Any, Callable[[Any], _Place]] = {dict: _Names, list: _List, deque: _Deque, set: _Set}
 
 
-def _known(kind: type) -> bool:
-    """Whether it is a class of a library, which keeps nothing that f changes."""
-    return left_alone(kind.__module__) or kind.__module__ == "builtins"
+def _of_library(thing: Any) -> bool:
+    """Whether this class or function comes from a library, whose objects keep caches rather than state."""
+    name = thing.__module__ or ""
+    file = getattr(sys.modules.get(name), "__file__", None) or ""
+    return left_alone(name) or name == "builtins" or "site-packages" in file or "dist-packages" in file
 
 
 def _of_function(f: FunctionType) -> tuple[list[_Place], Iterable[Any]]:
-    if left_alone(f.__module__):
+    if _of_library(f):
         return [], ()
     names, closure = set(names_in(f.__code__)), f.__closure__ or ()
     used = [f.__globals__[name] for name in names if name in f.__globals__]
@@ -266,7 +272,7 @@ def _of_function(f: FunctionType) -> tuple[list[_Place], Iterable[Any]]:
 
 
 def _of_class(kind: type) -> tuple[list[_Place], Iterable[Any]]:
-    if kind.__module__.split(".")[0] in sys.stdlib_module_names or _known(kind):
+    if kind.__module__.split(".")[0] in sys.stdlib_module_names or _of_library(kind):
         return [], ()
 
     def read() -> list[tuple[str, Any]]:
@@ -285,7 +291,7 @@ def _of_instance(value: Any, kind: type) -> tuple[list[_Place], Iterable[Any]]:
                 attributes = descriptor.__get__(value)
                 places.append(_Names(attributes))
                 inner += attributes.values()
-            elif type(descriptor) is MemberDescriptorType and not _known(base):
+            elif type(descriptor) is MemberDescriptorType and not _of_library(base):
                 slots.append((name, descriptor))
 
     def read() -> list[tuple[str, Any]]:
