@@ -931,3 +931,13 @@ def test_second_derivatives_that_are_not_finite_are_named():
     report = check_hessian(lambda p: (p**2).sum(), given, [0.3, -1.2, 2.0])
     assert report.verdict == "wrong"
     assert [e.name for e in report.entries] == ["x[1], x[1]", "x[2], x[0]"]
+
+
+def test_linear_functions_have_no_second_derivatives():
+    weights, x = np.array([2.0, -3.0, 0.5]), [0.3, -1.2, 2.0]
+    report = check_hessian(lambda p: weights @ p + 7.0, np.zeros((3, 3)), x)
+    assert report.ok, str(report)
+    assert report.nfev < 150
+    bent = check_hessian(lambda p: weights @ p + 1e-3 * p[0] * p[1], np.zeros((3, 3)), x)
+    assert bent.verdict == "wrong"
+    assert {e.name for e in bent.entries if e.verdict == "wrong"} == {"x[0], x[1]", "x[1], x[0]"}

@@ -87,9 +87,12 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance) -> Outcome:
     with np.errstate(all="ignore"):
         ok = good & (np.abs(given - value) <= error + floor)
         excess = np.where(good, np.nan_to_num(np.abs(given - value) / (error + floor), nan=np.inf), 1.0) * ~ok
-        unit = np.where(lines.z == 0, 1.0, np.abs(lines.z))
-        unit = unit[:, None] * unit
+        size = np.where(lines.z == 0, 1.0, np.abs(lines.z))
+        unit = size[:, None] * size
         weight = float((np.maximum(np.abs(np.nan_to_num(given)), np.abs(np.nan_to_num(value))) * unit).max())
+        if not given.any():  # nothing curves: bars are narrow beside what f does
+            slope = operators.gradient(lines.call, lines.z, **lines.options()).value
+            weight = max(weight, float(np.abs(np.nan_to_num(slope) * size).max()))
         vague = ok & (error * unit > NARROW * weight) & (given != value)
     open_ = ~ok | vague
     findings: list[Finding] = []
