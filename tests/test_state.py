@@ -138,26 +138,26 @@ def counters():
 
     calls, together, slots = Calls(), Together(), Slots(None)
     return {
-        "nonlocal": (nonlocal_, lambda: count),
-        "global": (global_, lambda: COUNT),
-        "list": (lambda x: items.append(x) or x, lambda: list(items)),
-        "item": (lambda x: table.update(n=table["n"] + 1) or x, lambda: dict(table)),
-        "set": (lambda x: names.add(x) or x, lambda: set(names)),
-        "deque": (lambda x: last.append(x) or x, lambda: list(last)),
-        "array": (lambda x: np.add(buffer, 1, out=buffer)[0] + x, lambda: buffer.tolist()),
-        "attribute": (calls, lambda: calls.count),
-        "method": (calls.__call__, lambda: calls.count),
-        "attribute of the class": (together, lambda: together.count),
-        "slot": (slots, lambda: slots._count),
-        "default": (default, lambda: list(default.__defaults__[0])),
+        "nonlocal": (nonlocal_, lambda: count, "count"),
+        "global": (global_, lambda: COUNT, "COUNT"),
+        "list": (lambda x: items.append(x) or x, lambda: list(items), "a list"),
+        "item": (lambda x: table.update(n=table["n"] + 1) or x, lambda: dict(table), "n"),
+        "set": (lambda x: names.add(x) or x, lambda: set(names), "a set"),
+        "deque": (lambda x: last.append(x) or x, lambda: list(last), "a deque"),
+        "array": (lambda x: np.add(buffer, 1, out=buffer)[0] + x, lambda: buffer.tolist(), "an array"),
+        "attribute": (calls, lambda: calls.count, "count"),
+        "method": (calls.__call__, lambda: calls.count, "count"),
+        "attribute of the class": (together, lambda: together.count, "count"),
+        "slot": (slots, lambda: slots._count, "_count"),
+        "default": (default, lambda: list(default.__defaults__[0]), "a list"),
     }
 
 
 @pytest.mark.parametrize("name", counters())
 def test_what_f_changes_is_put_back(name):
-    f, now = counters()[name]
+    f, now, what = counters()[name]
     before = now()
-    with pytest.raises(Untraceable, match="keep state"), state_kept((f,)):
+    with pytest.raises(Untraceable, match=f"keep state: it changes {what}$"), state_kept((f,)):
         f(1.5)
     assert now() == before
     f(1.5)

@@ -30,11 +30,9 @@ import numpy as np
 from .borrowing import GENERATORS, left_alone, names_in
 from .tracing import DRAWS, Untraceable
 
-KEEPS = "what f holds has changed: it may keep state"
 _OBJECTS, _EACH, _ITEMS = 1000, 1000, 10_000  # that are looked at: in all, in one container, and in all containers
 _SMALL = 1000  # elements of an array that is looked at
 _PLAIN = frozenset((bool, int, float, complex, str, bytes, range, slice, type(None), type(...)))
-_EMPTY = object()
 
 
 @contextmanager
@@ -46,17 +44,20 @@ def state_kept(*held: Any) -> Iterator[None]:
     """
     alone = _alone()
     places = [*_places(held), *([_Generator(random), _Generator(np.random)] if alone else [])]
-    changes: list[_Place] = []
+    reason = ""
     try:
         with np.errstate(all="ignore"):
             yield
     finally:
         changes = [place for place in places if place.changed()]
+        if changes:
+            drawn = any(isinstance(place, _Generator) for place in changes)
+            reason = DRAWS if drawn else f"f may keep state: it changes {changes[0].what()}"
         for place in changes if alone and _alone() else ():
             with suppress(Exception):  # it may no longer be there
                 place.put_back()
-    if changes:
-        raise Untraceable(DRAWS if any(isinstance(place, _Generator) for place in changes) else KEEPS)
+    if reason:
+        raise Untraceable(reason)
 
 
 def _alone() -> bool:
@@ -70,6 +71,8 @@ def _alone() -> bool:
 class _Place:
     """What is kept somewhere: `read` copies it, `write` puts a copy there."""
 
+    kind = "a container"
+
     def __init__(self, read: Callable[[], Any], write: Callable[[Any], Any]) -> None:
         self.read, self.write, self.before = read, write, read()
 
@@ -82,34 +85,78 @@ class _Place:
         """Whether two sequences hold the same objects."""
         return len(a) == len(b) and all(map(_same, a, b))
 
+    def what(self) -> str:
+        """That has changed, for people."""
+        return self.kind
+
     def put_back(self) -> None:
         self.write(self.before)
 
 
-class _Names(_Place):
-    """Names and what they stand for: all of a dict, or some."""
+class _Named(_Place):
+    """Names and what they stand for, by functions that read all, write some and remove one."""
+
+    def __init__(
+        self, read: Callable[[], dict[Any, Any]], update: Callable[[dict[Any, Any]], Any], remove: Callable[[Any], Any]
+    ) -> None:
+        def write(before: dict[Any, Any]) -> None:
+            for name in read().keys() - before.keys():
+                remove(name)
+            update(before)
+
+        super().__init__(read, write)
+
+    def same(self, a: Any, b: Any) -> bool:
+        return not _differing(a, b)
+
+    def what(self) -> str:
+        return ", ".join(_differing(self.before, self.read())[:3])
+
+
+class _Names(_Named):
+    """All names of a dict, or some."""
 
     def __init__(self, space: dict[Any, Any], names: Iterable[Any] | None = None) -> None:
         def read() -> dict[Any, Any]:
             return dict.copy(space) if names is None else {name: space[name] for name in names if name in space}
 
-        def write(before: dict[Any, Any]) -> None:
-            for name in read().keys() - before.keys():
-                dict.pop(space, name)
-            dict.update(space, before)
+        super().__init__(read, partial(dict.update, space), partial(dict.pop, space))
 
-        super().__init__(read, write)
 
-    def same(self, a: Any, b: Any) -> bool:
-        return a.keys() == b.keys() and all(_same(a[name], b[name]) for name in a)
+class _Attributes(_Named):
+    """Those that are not in a dict, or those of a class."""
+
+    def __init__(self, owner: Any, read: Callable[[], dict[str, Any]]) -> None:
+        def update(before: dict[str, Any]) -> None:
+            for name, value in before.items():
+                setattr(owner, name, value)
+
+        super().__init__(read, update, partial(delattr, owner))
+
+
+class _Variables(_Named):
+    """What a function takes from the one around it."""
+
+    def __init__(self, f: FunctionType) -> None:
+        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or ()))
+
+        def update(before: dict[str, Any]) -> None:
+            for name, value in before.items():
+                cells[name].cell_contents = value
+
+        super().__init__(lambda: _contents(cells), update, lambda name: cells[name].__delattr__("cell_contents"))
 
 
 class _List(_Place):
+    kind = "a list"
+
     def __init__(self, values: list[Any]) -> None:
         super().__init__(lambda: list.copy(values), lambda before: list.__setitem__(values, slice(None), before))
 
 
 class _Deque(_Place):
+    kind = "a deque"
+
     def __init__(self, values: deque[Any]) -> None:
         def write(before: list[Any]) -> None:
             deque.clear(values)
@@ -119,6 +166,8 @@ class _Deque(_Place):
 
 
 class _Set(_Place):
+    kind = "a set"
+
     def __init__(self, values: set[Any]) -> None:
         def write(before: set[Any]) -> None:
             set.clear(values)
@@ -130,35 +179,9 @@ class _Set(_Place):
         return bool(a == b)
 
 
-class _Slots(_Place):
-    """Attributes that are not in a dict, or those of a class."""
-
-    def __init__(self, owner: Any, read: Callable[[], list[tuple[str, Any]]]) -> None:
-        def write(before: list[tuple[str, Any]]) -> None:
-            for name in dict(read()).keys() - dict(before).keys():
-                delattr(owner, name)
-            for name, value in before:
-                setattr(owner, name, value)
-
-        super().__init__(read, write)
-
-    def same(self, a: Any, b: Any) -> bool:
-        return [name for name, _ in a] == [name for name, _ in b] and all(_same(v, w) for (_, v), (_, w) in zip(a, b))
-
-
-class _Cells(_Place):
-    """What a function takes from the one around it."""
-
-    def __init__(self, cells: Iterable[CellType]) -> None:
-        def write(before: list[Any]) -> None:
-            for cell, value in zip(cells, before):
-                if value is not _EMPTY:
-                    cell.cell_contents = value
-
-        super().__init__(lambda: list(map(_content, cells)), write)
-
-
 class _Array(_Place):
+    kind = "an array"
+
     def __init__(self, array: Any) -> None:
         super().__init__(array.copy, lambda before: array.__setitem__(..., before))
 
@@ -193,11 +216,17 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or (type(a) in _PLAIN and type(a) is type(b) and bool(a == b))
 
 
-def _content(cell: CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _EMPTY
+def _differing(a: dict[Any, Any], b: dict[Any, Any]) -> list[str]:
+    """Names that stand for something else in one than in the other."""
+    return [str(name) for name in {**a, **b} if name not in a or name not in b or not _same(a[name], b[name])]
+
+
+def _contents(cells: dict[str, CellType]) -> dict[str, Any]:
+    found = {}
+    for name, cell in cells.items():
+        with suppress(ValueError):  # it is empty
+            found[name] = cell.cell_contents
+    return found
 
 
 # --- what an object holds ---
@@ -264,21 +293,21 @@ def _of_library(thing: Any) -> bool:
 def _of_function(f: FunctionType) -> tuple[list[_Place], Iterable[Any]]:
     if _of_library(f):
         return [], ()
-    names, closure = set(names_in(f.__code__)), f.__closure__ or ()
+    names, variables = set(names_in(f.__code__)), _Variables(f)
     used = [f.__globals__[name] for name in names if name in f.__globals__]
     of_modules = [vars(m).get(name) for m in used if type(m) is ModuleType for name in names]
-    inner = [*used, *of_modules, *map(_content, closure), *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
-    return [_Names(f.__globals__, names), _Cells(closure)], inner
+    of_its_own = [*variables.before.values(), *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
+    return [_Names(f.__globals__, names), variables], [*used, *of_modules, *of_its_own]
 
 
 def _of_class(kind: type) -> tuple[list[_Place], Iterable[Any]]:
     if kind.__module__.split(".")[0] in sys.stdlib_module_names or _of_library(kind):
         return [], ()
 
-    def read() -> list[tuple[str, Any]]:
-        return [(name, value) for name, value in vars(kind).items() if not isinstance(value, GetSetDescriptorType)]
+    def read() -> dict[str, Any]:
+        return {name: value for name, value in vars(kind).items() if not isinstance(value, GetSetDescriptorType)}
 
-    return [_Slots(kind, read)], [*kind.__bases__, *vars(kind).values()]
+    return [_Attributes(kind, read)], [*kind.__bases__, *vars(kind).values()]
 
 
 def _of_instance(value: Any, kind: type) -> tuple[list[_Place], Iterable[Any]]:
@@ -294,14 +323,14 @@ def _of_instance(value: Any, kind: type) -> tuple[list[_Place], Iterable[Any]]:
             elif type(descriptor) is MemberDescriptorType and not _of_library(base):
                 slots.append((name, descriptor))
 
-    def read() -> list[tuple[str, Any]]:
-        found = []
+    def read() -> dict[str, Any]:
+        found = {}
         for name, descriptor in slots:
             with suppress(AttributeError):  # it is not set
-                found.append((name, descriptor.__get__(value)))
+                found[name] = descriptor.__get__(value)
         return found
 
     if slots:
-        places.append(_Slots(value, read))
-        inner += [inside for _, inside in read()]
+        places.append(_Attributes(value, read))
+        inner += read().values()
     return places, inner
