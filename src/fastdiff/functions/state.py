@@ -268,11 +268,9 @@ def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
         return _of_function(value)
     if kind is MappingProxyType or issubclass(kind, tuple | frozenset):
         return [], value.values() if kind is MappingProxyType else value
-    for base, place in _CONTAINERS.items():
+    for base, (place, values) in _CONTAINERS.items():
         if issubclass(kind, base):
-            return [place(value)] if len(value) <= _EACH else [], base.__iter__(
-                value
-            ) if base is not dict else dict.values(value)
+            return [place(value)] if base.__len__(value) <= _EACH else [], values(value)
     if issubclass(kind, type):
         return _of_class(value)
     if kind is ModuleType or _of_library(kind):
@@ -280,7 +278,9 @@ def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
     return _of_instance(value, kind)
 
 
-_CONTAINERS: dict[Any, Callable[[Any], _Place]] = {dict: _Names, list: _List, deque: _Deque, set: _Set}
+_CONTAINERS: dict[Any, tuple[Callable[[Any], _Place], Callable[[Any], Iterable[Any]]]] = {
+    dict: (_Names, dict.values), list: (_List, list.__iter__), deque: (_Deque, deque.__iter__), set: (_Set, set.__iter__),
+}  # fmt: skip
 
 
 def _of_library(thing: Any) -> bool:
