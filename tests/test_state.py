@@ -1,15 +1,19 @@
 """Protects what f keeps between its calls: a recording leaves it as it was, and knows that f keeps it."""
 
+import enum
 import random
 import secrets
 import threading
-from collections import deque
+from collections import OrderedDict, deque
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType, SimpleNamespace
 
 import mpmath
 import numpy as np
 import pytest
+import scenarios
+from scipy import stats
 
 import fastdiff
 from fastdiff.functions import state
@@ -67,6 +71,12 @@ def cyclic(source):
     return held
 
 
+def frozen_distribution(source):
+    normal = stats.norm()
+    normal.random_state = source
+    return normal
+
+
 HOLDS = {
     "itself": (lambda g: g, lambda h: h.random()),
     "dict": (lambda g: {"a": g}, lambda h: h["a"].random()),
@@ -82,6 +92,8 @@ HOLDS = {
     "default": (with_default, lambda h: h.draw()),
     "partial": (lambda g: partial(lambda source: source.random(), g), lambda h: h()),
     "array": (lambda g: np.array([g, None]), lambda h: h[0].random()),
+    "bits": (lambda g: g.bit_generator, lambda h: h.random_raw() % 7),
+    "library": (frozen_distribution, lambda h: h.rvs()),
 }
 
 
@@ -105,6 +117,32 @@ def test_shared_generators_are_put_back():
 
 
 COUNT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    count: int = 0
+
+    def __call__(self, x):
+        object.__setattr__(self, "count", self.count + 1)
+        return x
+
+
+class Kinds(enum.Enum):
+    ONE = 1
+
+    @staticmethod
+    def next():
+        Kinds.count += 1
+        return Kinds.count
+
+
+Kinds.count = 0
+
+
+class Nameless:
+    def __str__(self):
+        raise RuntimeError
 
 
 def counters():
@@ -137,7 +175,32 @@ def counters():
         return x
 
     calls, together, slots = Calls(), Together(), Slots(None)
+
+    def of_module(x):
+        scenarios.calls = object()
+        return x
+
+    def turned(values):
+        name = next(iter(values))
+        values[name] = values.pop(name)
+
+    def attribute(x):
+        attribute.count = getattr(attribute, "count", 0) + 1
+        return x
+
+    frozen, first = Frozen(), dict.fromkeys(range(5), 1.0)
+    ordered = OrderedDict(first)
     return {
+        "function": (attribute, lambda: getattr(attribute, "count", 0), "count"),
+        "frozen": (frozen, lambda: frozen.count, "count"),
+        "enumeration": (lambda x: setattr(Kinds, "count", Kinds.count + 1) or x, lambda: Kinds.count, "count"),
+        "static method": (lambda x: Kinds.next() + x, lambda: Kinds.count, "count"),
+        "module": (of_module, lambda: vars(scenarios).get("calls"), "calls"),
+        "first of a dict": (lambda x: first.pop(next(iter(first))) + x, lambda: list(first), "a dict"),
+        "order of a dict": (lambda x: turned(first) or x, lambda: list(first), "a dict"),
+        "ordered": (lambda x: ordered.popitem(last=False) and x, lambda: [*ordered.items()], "a dict"),
+        "order": (lambda x: ordered.move_to_end(next(iter(ordered))) or x, lambda: [*ordered.items()], "a dict"),
+        "key without a name": (lambda x: first.update({Nameless(): 1}) or x, lambda: len(first), "a dict"),
         "nonlocal": (nonlocal_, lambda: count, "count"),
         "global": (global_, lambda: COUNT, "COUNT"),
         "list": (lambda x: items.append(x) or x, lambda: list(items), "a list"),

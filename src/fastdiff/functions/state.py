@@ -8,7 +8,7 @@ insides of libraries' objects do not count: they keep caches.
 import pickle
 import random
 import sys
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -94,57 +94,94 @@ class _Place:
 
 
 class _Named(_Place):
-    """Names and what they stand for, by functions that read all, write some and remove one."""
+    """Names and what they stand for, by functions that read all, set one and remove one."""
 
     def __init__(
-        self, read: Callable[[], dict[Any, Any]], update: Callable[[dict[Any, Any]], Any], remove: Callable[[Any], Any]
+        self, read: Callable[[], dict[Any, Any]], put: Callable[[Any, Any], Any], remove: Callable[[Any], Any]
     ) -> None:
         def write(before: dict[Any, Any]) -> None:
-            for name in read().keys() - before.keys():
-                remove(name)
-            update(before)
+            now = read()
+            for name in _differing(before, now):
+                if name in before:
+                    put(name, before[name])
+                else:
+                    remove(name)
 
         super().__init__(read, write)
 
     def same(self, a: Any, b: Any) -> bool:
-        return not _differing(a, b)
+        return len(a) == len(b) and all(map(_is, a, b)) and not _differing(a, b)
 
     def what(self) -> str:
-        return ", ".join(_differing(self.before, self.read())[:3])
+        names = [f"{name:.60}" for name in _differing(self.before, self.read()) if type(name) is str]
+        return ", ".join(names[:3]) or "a dict"
+
+
+class _Dict(_Named):
+    """All of a dict, in its order."""
+
+    def __init__(self, space: dict[Any, Any]) -> None:
+        kind: Any = OrderedDict if isinstance(space, OrderedDict) else dict  # of which each has its own order
+
+        def put_back(before: dict[Any, Any]) -> None:
+            kind.clear(space)
+            kind.update(space, before)
+
+        super().__init__(lambda: dict(kind.items(space)), partial(kind.__setitem__, space), partial(kind.pop, space))
+        self.write = put_back
 
 
 class _Names(_Named):
-    """All names of a dict, or some."""
+    """Some names of a dict."""
 
-    def __init__(self, space: dict[Any, Any], names: Iterable[Any] | None = None) -> None:
+    def __init__(self, space: dict[Any, Any], names: Iterable[Any]) -> None:
         def read() -> dict[Any, Any]:
-            return dict.copy(space) if names is None else {name: space[name] for name in names if name in space}
+            return {name: space[name] for name in names if name in space}
 
-        super().__init__(read, partial(dict.update, space), partial(dict.pop, space))
+        super().__init__(read, partial(dict.__setitem__, space), partial(dict.pop, space))
 
 
-class _Attributes(_Named):
-    """Those that are not in a dict, or those of a class."""
+class _Slots(_Named):
+    """Attributes that are not in a dict."""
 
-    def __init__(self, owner: Any, read: Callable[[], dict[str, Any]]) -> None:
-        def update(before: dict[str, Any]) -> None:
-            for name, value in before.items():
-                setattr(owner, name, value)
+    def __init__(self, owner: Any, slots: dict[str, Any]) -> None:
+        def read() -> dict[str, Any]:
+            found = {}
+            for name, descriptor in slots.items():
+                with suppress(AttributeError):  # it is not set
+                    found[name] = descriptor.__get__(owner)
+            return found
 
-        super().__init__(read, update, partial(delattr, owner))
+        super().__init__(
+            read, lambda name, value: slots[name].__set__(owner, value), lambda name: slots[name].__delete__(owner)
+        )
+
+
+class _Class(_Named):
+    def __init__(self, kind: type) -> None:
+        def read() -> dict[str, Any]:
+            return {name: v for name, v in vars(kind).items() if not isinstance(v, GetSetDescriptorType)}
+
+        super().__init__(read, partial(type.__setattr__, kind), partial(type.__delattr__, kind))
 
 
 class _Variables(_Named):
     """What a function takes from the one around it."""
 
     def __init__(self, f: FunctionType) -> None:
-        cells = dict(zip(f.__code__.co_freevars, f.__closure__ or ()))
+        cells: dict[str, CellType] = dict(zip(f.__code__.co_freevars, f.__closure__ or ()))
 
-        def update(before: dict[str, Any]) -> None:
-            for name, value in before.items():
-                cells[name].cell_contents = value
+        def read() -> dict[str, Any]:
+            found = {}
+            for name, cell in cells.items():
+                with suppress(ValueError):  # it is empty
+                    found[name] = cell.cell_contents
+            return found
 
-        super().__init__(lambda: _contents(cells), update, lambda name: cells[name].__delattr__("cell_contents"))
+        def put(name: str, value: Any) -> None:
+            cells[name].cell_contents = value
+
+        super().__init__(read, put, lambda name: cells[name].__delattr__("cell_contents"))
 
 
 class _List(_Place):
@@ -193,14 +230,18 @@ class _Generator(_Place):
     """The state of a generator of random numbers, or of the one that a module has for all; pickled, as it is no one type."""
 
     def __init__(self, source: Any) -> None:
+        bits: Any = source.bit_generator if isinstance(source, np.random.Generator) else None
+        if isinstance(source, np.random.BitGenerator):
+            bits = source
+
         def get() -> Any:
-            if isinstance(source, np.random.Generator):
-                return source.bit_generator.state
+            if bits is not None:
+                return bits.state
             return source.getstate() if hasattr(source, "getstate") else source.get_state()
 
         def put(state: Any) -> None:
-            if isinstance(source, np.random.Generator):
-                source.bit_generator.state = state
+            if bits is not None:
+                bits.state = state
             elif hasattr(source, "setstate"):
                 source.setstate(state)
             else:
@@ -216,17 +257,13 @@ def _same(a: Any, b: Any) -> bool:
     return a is b or (type(a) in _PLAIN and type(a) is type(b) and bool(a == b))
 
 
-def _differing(a: dict[Any, Any], b: dict[Any, Any]) -> list[str]:
+def _is(a: Any, b: Any) -> bool:
+    return a is b
+
+
+def _differing(a: dict[Any, Any], b: dict[Any, Any]) -> list[Any]:
     """Names that stand for something else in one than in the other."""
-    return [str(name) for name in {**a, **b} if name not in a or name not in b or not _same(a[name], b[name])]
-
-
-def _contents(cells: dict[str, CellType]) -> dict[str, Any]:
-    found = {}
-    for name, cell in cells.items():
-        with suppress(ValueError):  # it is empty
-            found[name] = cell.cell_contents
-    return found
+    return [name for name in {**a, **b} if name not in a or name not in b or not _same(a[name], b[name])]
 
 
 # --- what an object holds ---
@@ -244,28 +281,34 @@ def _places(held: Any) -> list[_Place]:
             continue
         seen.add(id(value))
         with suppress(Exception):  # of what cannot be copied, as the state of random.SystemRandom
-            own, inner = _looked_at(value)
+            root = any(value is f for f in held)
+            own, inner = _looked_at(value, root)
             places += own
             few = list(islice(inner, min(_EACH, items)))
             items -= len(few)
-            open_ += [v for v in few if type(v) not in _PLAIN]
+            open_ += [v for v in few if type(v) not in _PLAIN and not issubclass(type(v), np.generic)]
     return places
 
 
-def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
-    """The places of an object itself, and what is in them. Runs no code of the object's: it may stand for another."""
+def _looked_at(value: Any, root: bool) -> tuple[list[_Place], Iterable[Any]]:
+    """The places of an object itself, and what is in them. Runs no code of the object's: it may stand for another. `root`: f
+    itself, which may come from a library."""
     kind = type(value)
-    if issubclass(kind, GENERATORS):
+    if issubclass(kind, (*GENERATORS, np.random.BitGenerator)):
         return [_Generator(value)], ()
     if issubclass(kind, np.ndarray):
         small = value.size <= _SMALL and value.flags.writeable
         return [_Array(value)] if small else [], value.ravel()[:_SMALL].tolist() if value.dtype.hasobject else ()
     if kind in (MethodType, BuiltinFunctionType):
         return [], (value.__self__, getattr(value, "__func__", None))
+    if kind in (staticmethod, classmethod):
+        return [], (value.__func__,)
+    if kind is property:
+        return [], (value.fget,)
     if kind is partial:
         return [], (value.func, *value.args, *value.keywords.values())
     if kind is FunctionType:
-        return _of_function(value)
+        return _of_function(value) if root or not _of_library(value) else ([], ())
     if kind is MappingProxyType or issubclass(kind, tuple | frozenset):
         return [], value.values() if kind is MappingProxyType else value
     for base, (place, values) in _CONTAINERS.items():
@@ -273,64 +316,50 @@ def _looked_at(value: Any) -> tuple[list[_Place], Iterable[Any]]:
             return [place(value)] if base.__len__(value) <= _EACH else [], values(value)
     if issubclass(kind, type):
         return _of_class(value)
-    if kind is ModuleType or _of_library(kind):
+    if kind is ModuleType or kind.__module__.split(".")[0] in ("builtins", "numpy", "fastdiff"):
         return [], ()
-    return _of_instance(value, kind)
+    places, inner = _of_instance(value, kind)
+    return places if root or not _of_library(kind) else [], inner
 
 
 _CONTAINERS: dict[Any, tuple[Callable[[Any], _Place], Callable[[Any], Iterable[Any]]]] = {
-    dict: (_Names, dict.values), list: (_List, list.__iter__), deque: (_Deque, deque.__iter__), set: (_Set, set.__iter__),
+    dict: (_Dict, dict.values), list: (_List, list.__iter__), deque: (_Deque, deque.__iter__), set: (_Set, set.__iter__),
 }  # fmt: skip
 
 
 def _of_library(thing: Any) -> bool:
     """Whether this class or function comes from a library, whose objects keep caches rather than state."""
-    name = thing.__module__ or ""
+    name = (thing.__name__ if type(thing) is ModuleType else thing.__module__) or ""
     file = getattr(sys.modules.get(name), "__file__", None) or ""
-    return left_alone(name) or name == "builtins" or "site-packages" in file or "dist-packages" in file
+    known = left_alone(name) or name.split(".")[0] in sys.stdlib_module_names - {"__main__"}
+    return known or "site-packages" in file or "dist-packages" in file
 
 
 def _of_function(f: FunctionType) -> tuple[list[_Place], Iterable[Any]]:
-    if _of_library(f):
-        return [], ()
     names, variables = set(names_in(f.__code__)), _Variables(f)
     used = [f.__globals__[name] for name in names if name in f.__globals__]
-    of_modules = [vars(m).get(name) for m in used if type(m) is ModuleType for name in names]
+    modules = [m for m in used if type(m) is ModuleType]
+    places = [_Names(vars(m), names) for m in modules if not _of_library(m)]
     of_its_own = [*variables.before.values(), *(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
-    return [_Names(f.__globals__, names), variables], [*used, *of_modules, *of_its_own]
+    of_modules = [vars(m)[name] for m in modules for name in names if name in vars(m)]
+    return [variables, _Dict(vars(f)), _Names(f.__globals__, names), *places], [*used, *of_modules, *of_its_own]
 
 
 def _of_class(kind: type) -> tuple[list[_Place], Iterable[Any]]:
-    if kind.__module__.split(".")[0] in sys.stdlib_module_names or _of_library(kind):
+    if _of_library(kind):
         return [], ()
-
-    def read() -> dict[str, Any]:
-        return {name: value for name, value in vars(kind).items() if not isinstance(value, GetSetDescriptorType)}
-
-    return [_Attributes(kind, read)], [*kind.__bases__, *vars(kind).values()]
+    return [_Class(kind)], [*kind.__bases__, *vars(kind).values()]
 
 
 def _of_instance(value: Any, kind: type) -> tuple[list[_Place], Iterable[Any]]:
     """Of attributes in a dict, and in slots."""
-    places: list[_Place] = []
-    slots, inner = [], [kind]
+    places: list[_Named] = []
+    slots: dict[str, Any] = {}
     for base in kind.__mro__:
         for name, descriptor in vars(base).items():
             if name == "__dict__" and type(descriptor) is GetSetDescriptorType:
-                attributes = descriptor.__get__(value)
-                places.append(_Names(attributes))
-                inner += attributes.values()
-            elif type(descriptor) is MemberDescriptorType and not _of_library(base):
-                slots.append((name, descriptor))
-
-    def read() -> dict[str, Any]:
-        found = {}
-        for name, descriptor in slots:
-            with suppress(AttributeError):  # it is not set
-                found[name] = descriptor.__get__(value)
-        return found
-
-    if slots:
-        places.append(_Attributes(value, read))
-        inner += read().values()
-    return places, inner
+                places.append(_Dict(descriptor.__get__(value)))
+            elif type(descriptor) is MemberDescriptorType:
+                slots.setdefault(name, descriptor)
+    places.append(_Slots(value, slots))
+    return [*places], [kind, *(inner for place in places for inner in place.before.values())]
