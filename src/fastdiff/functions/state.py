@@ -308,7 +308,10 @@ def _looked_at(value: Any, root: bool) -> tuple[list[_Place], Iterable[Any]]:
     if kind is partial:
         return [], (value.func, *value.args, *value.keywords.values())
     if kind is FunctionType:
-        return _of_function(value) if root or not _of_library(value) else ([], ())
+        if _of_library(value) and not root:
+            return [], ()
+        places, inner = _of_function(value)
+        return [] if left_alone(value.__module__) else places, inner  # ours count calls, around f
     if kind is MappingProxyType or issubclass(kind, tuple | frozenset):
         return [], value.values() if kind is MappingProxyType else value
     for base, (place, values) in _CONTAINERS.items():
@@ -318,8 +321,8 @@ def _looked_at(value: Any, root: bool) -> tuple[list[_Place], Iterable[Any]]:
         return _of_class(value)
     if kind is ModuleType or kind.__module__.split(".")[0] in ("builtins", "numpy", "fastdiff"):
         return [], ()
-    places, inner = _of_instance(value, kind)
-    return places if root or not _of_library(kind) else [], inner
+    of_instance, inner = _of_instance(value, kind)
+    return of_instance if root or not _of_library(kind) else [], inner
 
 
 _CONTAINERS: dict[Any, tuple[Callable[[Any], _Place], Callable[[Any], Iterable[Any]]]] = {
