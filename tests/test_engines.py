@@ -15,7 +15,7 @@ from scipy import special
 
 import fastdiff
 from fastdiff import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
-from fastdiff.functions import choice
+from fastdiff.functions import choice, state
 from fastdiff.kernels import backend
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
@@ -241,7 +241,13 @@ SAFETY = {
 }
 
 
-@pytest.mark.usefixtures("eager")
+@pytest.fixture
+def alone(monkeypatch):
+    """Whatever threads other tests have left behind."""
+    monkeypatch.setattr(state, "_alone", lambda: True)
+
+
+@pytest.mark.usefixtures("eager", "alone")
 @pytest.mark.parametrize("h", H)
 @pytest.mark.parametrize("name", SAFETY)
 def test_safety(name, h, capsys):
