@@ -308,10 +308,9 @@ def _looked_at(value: Any, root: bool) -> tuple[list[_Place], Iterable[Any]]:
     if kind is partial:
         return [], (value.func, *value.args, *value.keywords.values())
     if kind is FunctionType:
-        if _of_library(value) and not root:
-            return [], ()
-        places, inner = _of_function(value)
-        return [] if left_alone(value.__module__) else places, inner  # ours count calls, around f
+        if (value.__module__ or "").startswith("fastdiff."):  # around f, to count its calls or add arguments
+            return [], [held for name, held in _Variables(value).before.items() if name in ("f", "args")]
+        return _of_function(value) if root or not _of_library(value) else ([], ())
     if kind is MappingProxyType or issubclass(kind, tuple | frozenset):
         return [], value.values() if kind is MappingProxyType else value
     for base, (place, values) in _CONTAINERS.items():
