@@ -116,15 +116,16 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance, scalar: bool) -> O
     by_size = np.argsort(-(weight / np.maximum(weight.max(axis=1, keepdims=True), 1e-300))[ok], kind="stable")
     for i, j in agreed[by_size[:8]].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j))
-    resolution = limit.resolution(passing(ok, error + floor, findings, floor) * unit, weight.max(axis=1, keepdims=True))
+    resolution = limit.resolution(passing(ok, error, floor, findings) * unit, weight.max(axis=1, keepdims=True))
     return Outcome(tuple(shown), given.size, 0, resolution)
 
 
 def passing(
-    ok: NDArray[np.bool_], bar: NDArray[float64], findings: list[Finding], floor: NDArray[float64]
+    ok: NDArray[np.bool_], error: NDArray[float64], floor: NDArray[float64], findings: list[Finding]
 ) -> NDArray[float64]:
-    """What entries (outputs, d) that agreed may be off by: their bar where they are `ok`, or what a second look found."""
-    passes = np.where(ok, bar, 0.0)
+    """What entries (outputs, d) that agreed may be off by: their bar where they are `ok`, or what a second look found, and
+    the floor."""
+    passes = np.where(ok, error + floor, 0.0)
     for f in findings:
         if f.judged.verdict == CORRECT:
             passes[f.output, f.entry] = f.judged.error + floor[f.output, f.entry]

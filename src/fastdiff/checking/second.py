@@ -113,7 +113,7 @@ def every_entry(lines: Lines, claim: Claim, limit: Tolerance) -> Outcome:
     shown = worst_first(findings)
     for i, j in np.argwhere(~open_)[:8].tolist():
         shown.append(Finding(Judged(CORRECT, given[i, j], value[i, j], error[i, j]), i, j, second=i))
-    passes = passing(~open_, error + floor, findings, floor)
+    passes = passing(~open_, error, floor, findings)
     return Outcome(tuple(shown), given.size, 0, limit.resolution(passes * unit, np.full(given.shape, weight)))
 
 

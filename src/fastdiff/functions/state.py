@@ -94,20 +94,7 @@ class _Place:
 
 
 class _Named(_Place):
-    """Names and what they stand for, by functions that read all, set one and remove one."""
-
-    def __init__(
-        self, read: Callable[[], dict[Any, Any]], put: Callable[[Any, Any], Any], remove: Callable[[Any], Any]
-    ) -> None:
-        def write(before: dict[Any, Any]) -> None:
-            now = read()
-            for name in _differing(before, now):
-                if name in before:
-                    put(name, before[name])
-                else:
-                    remove(name)
-
-        super().__init__(read, write)
+    """Names and what they stand for."""
 
     def same(self, a: Any, b: Any) -> bool:
         return len(a) == len(b) and all(map(_is, a, b)) and not _differing(a, b)
@@ -121,17 +108,27 @@ class _Dict(_Named):
     """All of a dict, in its order."""
 
     def __init__(self, space: dict[Any, Any]) -> None:
-        kind: Any = OrderedDict if isinstance(space, OrderedDict) else dict  # of which each has its own order
-
-        def put_back(before: dict[Any, Any]) -> None:
-            kind.clear(space)
-            kind.update(space, before)
-
-        super().__init__(lambda: dict(kind.items(space)), partial(kind.__setitem__, space), partial(kind.pop, space))
-        self.write = put_back
+        base: Any = OrderedDict if isinstance(space, OrderedDict) else dict  # of which each has its own order
+        super().__init__(lambda: dict(base.items(space)), _refill(space, base.clear, base.update))
 
 
-class _Names(_Named):
+class _OneByOne(_Named):
+    """By functions that read all, set one and remove one."""
+
+    def __init__(
+        self, read: Callable[[], dict[Any, Any]], put: Callable[[Any, Any], Any], remove: Callable[[Any], Any]
+    ) -> None:
+        def write(before: dict[Any, Any]) -> None:
+            for name in _differing(before, read()):
+                if name in before:
+                    put(name, before[name])
+                else:
+                    remove(name)
+
+        super().__init__(read, write)
+
+
+class _Names(_OneByOne):
     """Some names of a dict."""
 
     def __init__(self, space: dict[Any, Any], names: Iterable[Any]) -> None:
@@ -141,7 +138,7 @@ class _Names(_Named):
         super().__init__(read, partial(dict.__setitem__, space), partial(dict.pop, space))
 
 
-class _Slots(_Named):
+class _Slots(_OneByOne):
     """Attributes that are not in a dict."""
 
     def __init__(self, owner: Any, slots: dict[str, Any]) -> None:
@@ -157,7 +154,7 @@ class _Slots(_Named):
         )
 
 
-class _Class(_Named):
+class _Class(_OneByOne):
     def __init__(self, kind: type) -> None:
         def read() -> dict[str, Any]:
             return {name: v for name, v in vars(kind).items() if not isinstance(v, GetSetDescriptorType)}
@@ -165,7 +162,7 @@ class _Class(_Named):
         super().__init__(read, partial(type.__setattr__, kind), partial(type.__delattr__, kind))
 
 
-class _Variables(_Named):
+class _Variables(_OneByOne):
     """What a function takes from the one around it."""
 
     def __init__(self, f: FunctionType) -> None:
@@ -184,33 +181,19 @@ class _Variables(_Named):
         super().__init__(read, put, lambda name: cells[name].__delattr__("cell_contents"))
 
 
-class _List(_Place):
-    kind = "a list"
+class _Sequence(_Place):
+    """A list or a deque."""
 
-    def __init__(self, values: list[Any]) -> None:
-        super().__init__(lambda: list.copy(values), lambda before: list.__setitem__(values, slice(None), before))
-
-
-class _Deque(_Place):
-    kind = "a deque"
-
-    def __init__(self, values: deque[Any]) -> None:
-        def write(before: list[Any]) -> None:
-            deque.clear(values)
-            deque.extend(values, before)
-
-        super().__init__(lambda: list(deque.__iter__(values)), write)
+    def __init__(self, base: Any, values: Any) -> None:
+        self.kind = f"a {base.__name__}"
+        super().__init__(lambda: list(base.__iter__(values)), _refill(values, base.clear, base.extend))
 
 
 class _Set(_Place):
     kind = "a set"
 
     def __init__(self, values: set[Any]) -> None:
-        def write(before: set[Any]) -> None:
-            set.clear(values)
-            set.update(values, before)
-
-        super().__init__(lambda: set.copy(values), write)
+        super().__init__(lambda: set.copy(values), _refill(values, set.clear, set.update))
 
     def same(self, a: Any, b: Any) -> bool:
         return bool(a == b)
@@ -251,6 +234,16 @@ class _Generator(_Place):
 
     def same(self, a: Any, b: Any) -> bool:
         return bool(a == b)
+
+
+def _refill(container: Any, clear: Callable[[Any], None], fill: Callable[[Any, Any], None]) -> Callable[[Any], None]:
+    """What puts a copy into a container, by its own methods, in its order."""
+
+    def write(before: Any) -> None:
+        clear(container)
+        fill(container, before)
+
+    return write
 
 
 def _same(a: Any, b: Any) -> bool:
@@ -325,8 +318,11 @@ def _looked_at(value: Any, root: bool) -> tuple[list[_Place], Iterable[Any]]:
 
 
 _CONTAINERS: dict[Any, tuple[Callable[[Any], _Place], Callable[[Any], Iterable[Any]]]] = {
-    dict: (_Dict, dict.values), list: (_List, list.__iter__), deque: (_Deque, deque.__iter__), set: (_Set, set.__iter__),
-}  # fmt: skip
+    dict: (_Dict, dict.values),
+    list: (partial(_Sequence, list), list.__iter__),
+    deque: (partial(_Sequence, deque), deque.__iter__),
+    set: (_Set, set.__iter__),
+}
 
 
 def _of_library(thing: Any) -> bool:
