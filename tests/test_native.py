@@ -1,8 +1,10 @@
 """Protects C functions: pointers from ctypes, cffi, SciPy, numba and Cython are called as their signature says."""
 
 import ctypes
+import gc
 import sys
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -105,6 +107,28 @@ def test_cffi():
     cos = ffi.addressof(ffi.dlopen(None), "cos")
     assert np.array_equal(NativeFunction(cos).program()(X), [cos(x) for x in X])
     assert not is_native(ffi.new("double[3]"))
+
+
+def test_functions_of_one_signature_share_a_tape_and_nothing_else():
+    sin = libm("sin")
+    slope(NativeFunction(libm("cos")), X)
+    assert np.array_equal(slope(NativeFunction(sin), X), [(sin(x + 1e-5) - sin(x - 1e-5)) / 2e-5 for x in X])
+
+    class Factor:
+        pass
+
+    gone = []
+    for k in (2, 3):
+        factor = Factor()
+        factor.value = k
+        gone.append(weakref.ref(factor))
+        f = ctypes.CFUNCTYPE(D, N, P)(lambda n, x, factor=factor: factor.value * x[0] * x[1])
+        assert np.allclose(
+            gradient(NativeFunction(f), X.reshape(-1, 2))[:, 0], k * X.reshape(-1, 2)[:, ::-1], rtol=1e-9
+        )
+    del f, factor
+    gc.collect()
+    assert [factor() for factor in gone] == [None, None]
 
 
 @needs_numba

@@ -173,31 +173,38 @@ _shared: dict[Hashable, Tape] = {}
 def compiled(program: Program, variants: Sequence[Rows], values: bool) -> Tape:
     """The tape of a program with these variants; see `Program.tape`.
 
-    Programs that differ in their constants alone share one, so that a function that is recorded at every call is compiled
-    at the first.
+    Programs that differ in their constants alone, or in the C function that is their only step, share one, so that a
+    function that is recorded at every call is compiled at the first.
     """
     layout = _layout(program)
     key = None if layout is None else (layout, values, *(rows.tobytes() for rows in variants))
     found = None if key is None else _shared.get(key)
+    native = [step.loop for step in program.steps if _is_native(step)]
     if found is not None:
-        return replace(found, scalars=program.constants, bound=backend.bind_loops(found.loops))
+        loops = native or found.loops
+        return replace(found, scalars=program.constants, loops=loops, bound=backend.bind_loops(loops))
     tape = _Compiler(program, variants, values).tape()
     if key is not None and tape.code.size + tape.words.size + tape.output.size <= SHARED_WORDS:
         if len(_shared) >= SHARED:
             _shared.clear()
-        _shared[key] = replace(tape, scalars=np.empty(0))
+        _shared[key] = replace(tape, scalars=np.empty(0), loops=[] if native else tape.loops)
     return tape
 
 
+def _is_native(step: Step) -> bool:
+    return not isinstance(step.loop, (tuple, str))
+
+
 def _layout(program: Program) -> Hashable | None:
-    """All that a tape depends on but the variants and the constants; None where data of the user's are a part of it, or it
-    would be long."""
-    if any(step.whole or not isinstance(step.loop, (tuple, str)) for step in program.steps):
+    """All that a tape depends on but the variants and the constants; None where a matrix of the user's is a part of it, or
+    it would be long."""
+    if any(step.matrix is not None for step in program.steps):
         return None
     if program.rows + sum(rows.size for s in program.steps for rows in (*s.operands, *s.out)) > SHARED_WORDS:
         return None
     steps = tuple(
-        (s.name, s.loop, s.single, s.levels, *(rows.tobytes() for rows in (*s.operands, *s.out)), len(s.out))
+        (s.name, s.call, s.single, s.levels, *(rows.tobytes() for rows in (*s.operands, *s.out)), len(s.out))
+        + (() if _is_native(s) else (s.loop,))
         for s in program.steps
     )
     inputs = tuple(i.rows.tobytes() for i in program.inputs)

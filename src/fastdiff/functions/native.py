@@ -182,13 +182,16 @@ def _pointer(f: Any) -> tuple[int, str, int | None] | None:
     return None
 
 
+_name = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", ctypes.pythonapi))
+_context = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyCapsule_GetContext", ctypes.pythonapi))
+_address = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+
+
 def _capsule(capsule: Any) -> tuple[int, str, int | None]:
-    api = ctypes.pythonapi
-    name_of = ctypes.PYFUNCTYPE(ctypes.c_char_p, ctypes.py_object)(("PyCapsule_GetName", api))
-    pointer_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(("PyCapsule_GetPointer", api))
-    context_of = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object)(("PyCapsule_GetContext", api))
-    name = name_of(capsule)
-    return pointer_of(capsule, name), (name or b"").decode(), context_of(capsule)
+    name = _name(capsule)
+    return _address(capsule, name), (name or b"").decode(), _context(capsule)
 
 
 def _normal(signature: str) -> str:
