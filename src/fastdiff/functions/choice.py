@@ -75,7 +75,7 @@ class Choice:
 
         if not size or not self.may_replay(size, 1, True):
             return None
-        return self._native(len(xs), True) if self.native else self._recorded(record)
+        return self._native(len(xs), xs[0], size * self.nodes) if self.native else self._recorded(record)
 
     def of_points(
         self, points: NDArray[float64], directions: Directions, vectorized: bool, scalar_valued: bool
@@ -88,7 +88,7 @@ class Choice:
             return of_points(self.f, self.args, points, vectorized, scalar_valued)
 
         if self.may_replay(len(points), directions.count, vectorized) and len(points) * directions.count:
-            program = self._native(points.shape[1], False) if self.native else self._recorded(record)
+            program = self._native(points.shape[1]) if self.native else self._recorded(record)
             if program is not None:
                 from . import replayed
 
@@ -127,15 +127,18 @@ class Choice:
                 self.reason = f"f is called from Python: {reason}"
         return self._program
 
-    def _native(self, inputs: int, elements: bool) -> "Program | None":
-        """The C function as a program; None where it has another signature and may be called from Python."""
+    def _native(self, inputs: int, x: NDArray[float64] | None = None, evaluations: int = 0) -> "Program | None":
+        """The C function as a program, of points, or of numbers like x for so many evaluations; None where it has another
+        signature and may be called from Python."""
         from .native import NativeFunction
 
         if self.args:
             raise ValueError("args do not reach a C function: what else it needs goes into its user data")
         try:
             function = self.f if isinstance(self.f, NativeFunction) else NativeFunction(self.f)
-            return function.program_of(inputs, elements)
+            if x is not None:
+                function, self._checks = function.inlined(x, evaluations)
+            return function.program_of(inputs, x is not None)
         except TypeError as error:
             if self.engine == "native" or not callable(self.f):
                 raise

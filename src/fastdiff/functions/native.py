@@ -1,12 +1,14 @@
 """Functions in machine code: programs of one step, which calls a C function pointer once a lane without the GIL."""
 
 import ctypes
+from copy import copy
 from typing import Any
 
 import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
+from ..kernels import backend
 from .program import Input, Program, Step
 
 # kinds of csrc/fastdiff.h, by signature without spaces, names and const
@@ -74,6 +76,7 @@ class NativeFunction:
             user = 0
         self.outputs = outputs if self.kind in VECTOR else 1
         self.words = np.array([address, user or 0, self.kind], np.intp)
+        self.loop = 0
         self._alive = f
 
     def program(self, inputs: int = 1) -> Program:
@@ -95,6 +98,18 @@ class NativeFunction:
             outputs=outputs,
             elementwise=self.kind in SCALAR,
         )
+
+    def inlined(self, x: NDArray[float64], evaluations: int) -> "tuple[NativeFunction, int]":
+        """The same for so many calls at numbers like x, in a loop that has f inside if that can be; and how many calls of
+        f were made to find out."""
+        if self.kind or not type(self._alive).__module__.startswith("numba.") or backend.NAME != "compiled":
+            return self, 0
+        from .numba_loops import loop_of
+
+        loop, calls = loop_of(self._alive, x, evaluations)
+        found = copy(self)
+        found.loop, found._alive = loop.address, (self._alive, loop)
+        return found, calls
 
     def program_of(self, inputs: int, elements: bool) -> Program:
         """The program for an operator: of numbers (`elements`), or of points."""

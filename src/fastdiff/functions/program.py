@@ -24,9 +24,11 @@ Rows = NDArray[int64]
 
 
 class Native(Protocol):
-    """A function in machine code: `words` are the fd_native of csrc/fastdiff.h; the rest is for the NumPy backend."""
+    """A function in machine code: `words` are the fd_native of csrc/fastdiff.h, `loop` the address of an inner loop that
+    takes its place, or zero; the rest is for the NumPy backend."""
 
     words: NDArray[np.intp]
+    loop: int
 
     def fill(self, x: NDArray[float64], out: NDArray[float64]) -> None: ...
     def at_points(self, points: NDArray[float64], outputs: int) -> NDArray[float64]: ...

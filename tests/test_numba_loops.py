@@ -1,0 +1,185 @@
+"""Protects cfuncs of numba that are called often: in a loop with f inside they give the numbers that the pointer gives."""
+
+import ctypes
+import gc
+import math
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+from fastdiff import derivative
+from fastdiff.functions import numba_loops
+from fastdiff.functions.native import NativeFunction
+from fastdiff.kernels import backend
+
+pytestmark = [
+    pytest.mark.skipif(sys.version_info >= (3, 14), reason="numba does not support this Python"),
+    pytest.mark.skipif(backend.NAME != "compiled", reason="the NumPy backend has no loops"),
+]
+
+X = np.random.default_rng(5).uniform(-3.0, 3.0, 5000)
+SCALE = 2.0
+
+
+def softplus(x):
+    return math.log(1 + math.exp(SCALE * x))
+
+
+def branches(x):
+    if x > 1:
+        return x**1.7
+    while abs(x) > 0.1:
+        x /= 2
+    return math.sin(x)
+
+
+def reciprocal(x):
+    return 1 / (x - 1)
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch):
+    monkeypatch.setattr(numba_loops, "LEAST_EVALUATIONS", 1000)
+
+
+def compiled(f, **options):
+    import numba
+
+    return numba.cfunc("float64(float64)", **options)(f)
+
+
+def loop_of(f):
+    return numba_loops._loops[f]
+
+
+@pytest.mark.parametrize("f", [softplus, branches])
+@pytest.mark.parametrize("options", [{}, {"error_model": "numpy"}, {"fastmath": True}])
+@pytest.mark.parametrize("h", [None, 1e-5])
+def test_the_numbers_of_the_pointer(f, options, h):
+    f = compiled(f, **options)
+    pointer = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(f.address)  # of which nobody knows that numba made it
+    found, want = derivative(f, X, h=h, full_output=True), derivative(pointer, X, h=h, full_output=True)
+    assert loop_of(f).address
+    assert found.engine == want.engine == "native"
+    assert np.array_equal(found.value, want.value)
+    assert np.array_equal(found.error, want.error, equal_nan=True)
+    assert found.nfev == want.nfev + 3 * numba_loops.CHECKED
+    again = derivative(f, X, h=h, full_output=True)
+    assert np.array_equal(again.value, want.value)
+    assert again.nfev == want.nfev
+
+
+@pytest.mark.parametrize("x", [X[::-3], np.broadcast_to(X[0], 5000), X.reshape(50, 100).T, X[:1].reshape(())])
+def test_any_layout(x):
+    f = compiled(branches)
+    numba_loops.loop_of(f, X, 1000)
+    assert loop_of(f).address
+    assert np.array_equal(derivative(f, x, h=1e-5), quotient(f, x))
+
+
+def quotient(f, x):
+    return np.array([(f.ctypes(v + 1e-5) - f.ctypes(v - 1e-5)) / 2e-5 for v in x.ravel().tolist()]).reshape(x.shape)
+
+
+def test_not_for_few_calls():
+    f = compiled(softplus)
+    derivative(f, X[:10])
+    assert not loop_of(f).tried
+    for _ in range(20):
+        derivative(f, X[:10])
+    assert loop_of(f).address
+
+
+def test_of_functions_of_numbers_alone():
+    import numba
+
+    types = numba.types
+    f = numba.cfunc(types.float64(types.float64, types.voidptr))(lambda x, user: x * x)
+    assert np.array_equal(derivative(f, X, h=1e-5), ((X + 1e-5) ** 2 - (X - 1e-5) ** 2) / 2e-5)
+    assert f not in numba_loops._loops
+
+
+def test_the_code_is_that_which_was_compiled(monkeypatch):
+    f = compiled(softplus)
+    before = derivative(f, X[:10])
+    monkeypatch.setitem(globals(), "SCALE", 3.0)
+    assert np.array_equal(derivative(f, X)[:10], before)
+    assert loop_of(f).address
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # numba prints what a cfunc raises
+def test_functions_that_raise():
+    f = compiled(reciprocal)
+    x = np.append(X, 1.0)
+    numba_loops.loop_of(f, x, 1000)
+    assert loop_of(f).address
+    call = NativeFunction(f)
+    assert np.array_equal(call.inlined(x, 0)[0].program()(x), call.program()(x))
+
+
+def test_a_loop_with_other_numbers_is_dropped(monkeypatch):
+    @ctypes.CFUNCTYPE(None, *[ctypes.POINTER(ctypes.c_int64)] * 4)
+    def step_sizes(arrays, dimensions, steps, data):
+        for i in range(dimensions[0]):
+            ctypes.c_double.from_address(arrays[1] + steps[1] * i).value = steps[1]
+
+    address = ctypes.cast(step_sizes, ctypes.c_void_p).value
+    monkeypatch.setattr(numba_loops, "_compiled", lambda f: (step_sizes, address))
+    f = compiled(softplus)
+    assert np.array_equal(derivative(f, X, h=1e-5), quotient(f, X))
+    assert loop_of(f).tried
+    assert not loop_of(f).address
+
+
+def test_where_numba_cannot_be_asked_the_pointer_is_called(monkeypatch):
+    def fails(f):
+        raise AttributeError("another numba")
+
+    monkeypatch.setattr(numba_loops, "_compiled", fails)
+    f = compiled(softplus)
+    assert np.array_equal(derivative(f, X, h=1e-5), quotient(f, X))
+    assert loop_of(f).tried
+    assert not loop_of(f).address
+
+
+def test_from_numbas_cache(tmp_path):
+    """A cfunc that numba read from disk, where only its machine code and its bitcode are."""
+    import importlib.util
+
+    module = tmp_path / "cached.py"
+    module.write_text(
+        "import math, numba\n\n@numba.cfunc('float64(float64)', cache=True)\ndef f(x):\n    return math.tanh(x) * x\n"
+    )
+    loaded = []
+    for _ in range(2):
+        spec = importlib.util.spec_from_file_location("cached", module)
+        loaded.append(importlib.util.module_from_spec(spec))
+        spec.loader.exec_module(loaded[-1])
+    f = loaded[1].f
+    assert f.cache_hits == 1
+    assert np.array_equal(derivative(f, X, h=1e-5), quotient(f, X))
+    assert loop_of(f).address
+
+
+def test_two_threads_at_once():
+    f, results = compiled(branches), []
+    want = quotient(f, X)
+    both = [threading.Thread(target=lambda: results.append(derivative(f, X, h=1e-5, threads=2))) for _ in range(4)]
+    for t in both:
+        t.start()
+    for t in both:
+        t.join()
+    assert len(results) == 4
+    assert all(np.array_equal(r, want) for r in results)
+
+
+def test_nothing_is_kept_of_functions_that_are_gone():
+    before = len(numba_loops._loops)
+    f = compiled(softplus)
+    derivative(f, X)
+    assert len(numba_loops._loops) == before + 1
+    del f
+    gc.collect()
+    assert len(numba_loops._loops) == before
