@@ -152,6 +152,14 @@ def test_no_evaluation_is_saved_at_the_price_of_digits():
     assert np.median(whole.error) < 4 * np.median(error)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_smooth_through_zero(seed):
+    """Few points are near zero, and a first step a thousandth of theirs would do with half of the digits."""
+    x = np.random.default_rng(seed).uniform(-5, 5, 4 * MANY)
+    value = derivative(lambda x: 1 / (1 + x * x), x)
+    assert np.abs(value + 2 * x / (1 + x * x) ** 2).max() < 1e-11
+
+
 def test_nothing_is_learned_where_nothing_is_gained():
     value, error, _ = in_parts(np.exp, UNIFORM)
     whole = derivative(np.exp, UNIFORM, full_output=True)
