@@ -111,6 +111,8 @@ def test_cffi():
 
 def test_functions_of_one_signature_share_a_tape_and_nothing_else():
     sin = libm("sin")
+    a, b = (NativeFunction(libm(name)).program().tape() for name in ("sin", "cos"))
+    assert a.code is b.code
     slope(NativeFunction(libm("cos")), X)
     assert np.array_equal(slope(NativeFunction(sin), X), [(sin(x + 1e-5) - sin(x - 1e-5)) / 2e-5 for x in X])
 
@@ -129,6 +131,12 @@ def test_functions_of_one_signature_share_a_tape_and_nothing_else():
     del f, factor
     gc.collect()
     assert [factor() for factor in gone] == [None, None]
+
+
+def test_numbers_and_points_of_one_number_share_nothing():
+    f, g = ctypes.CFUNCTYPE(D, D)(lambda x: x * x), ctypes.CFUNCTYPE(D, N, P)(lambda n, x: n * x[0])
+    NativeFunction(f).program()(X)
+    assert np.array_equal(NativeFunction(g).program(1)(X[:, None]), X)
 
 
 @needs_numba

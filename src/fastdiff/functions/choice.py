@@ -128,17 +128,15 @@ class Choice:
         return self._program
 
     def _native(self, inputs: int, x: NDArray[float64] | None = None, evaluations: int = 0) -> "Program | None":
-        """The C function as a program, of points, or of numbers like x for so many evaluations; None where it has another
-        signature and may be called from Python."""
+        """The C function as a program; None where it has another signature and may be called from Python."""
         from .native import NativeFunction
 
         if self.args:
             raise ValueError("args do not reach a C function: what else it needs goes into its user data")
         try:
             function = self.f if isinstance(self.f, NativeFunction) else NativeFunction(self.f)
-            if x is not None:
-                function, self._checks = function.inlined(x, evaluations)
-            return function.program_of(inputs, x is not None)
+            program, self._checks = function.program_of(inputs, x, evaluations)
+            return program
         except TypeError as error:
             if self.engine == "native" or not callable(self.f):
                 raise

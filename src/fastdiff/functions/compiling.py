@@ -179,7 +179,7 @@ def compiled(program: Program, variants: Sequence[Rows], values: bool) -> Tape:
     layout = _layout(program)
     key = None if layout is None else (layout, values, *(rows.tobytes() for rows in variants))
     found = None if key is None else _shared.get(key)
-    native = [step.loop for step in program.steps if _is_native(step)]
+    native = [step.loop for step in program.steps if _calls_c(step)]
     if found is not None:
         loops = native or found.loops
         return replace(found, scalars=program.constants, loops=loops, bound=backend.bind_loops(loops))
@@ -187,11 +187,11 @@ def compiled(program: Program, variants: Sequence[Rows], values: bool) -> Tape:
     if key is not None and tape.code.size + tape.words.size + tape.output.size <= SHARED_WORDS:
         if len(_shared) >= SHARED:
             _shared.clear()
-        _shared[key] = replace(tape, scalars=np.empty(0), loops=[] if native else tape.loops)
+        _shared[key] = replace(tape, scalars=np.empty(0), loops=[] if native else tape.loops, bound=None)
     return tape
 
 
-def _is_native(step: Step) -> bool:
+def _calls_c(step: Step) -> bool:
     return not isinstance(step.loop, (tuple, str))
 
 
@@ -203,8 +203,15 @@ def _layout(program: Program) -> Hashable | None:
     if program.rows + sum(rows.size for s in program.steps for rows in (*s.operands, *s.out)) > SHARED_WORDS:
         return None
     steps = tuple(
-        (s.name, s.call, s.single, s.levels, *(rows.tobytes() for rows in (*s.operands, *s.out)), len(s.out))
-        + (() if _is_native(s) else (s.loop,))
+        (
+            s.name,
+            None if _calls_c(s) else s.loop,
+            s.call,
+            s.single,
+            s.levels,
+            *(rows.tobytes() for rows in (*s.operands, *s.out)),
+            len(s.out),
+        )
         for s in program.steps
     )
     inputs = tuple(i.rows.tobytes() for i in program.inputs)

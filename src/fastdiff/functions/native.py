@@ -76,8 +76,8 @@ class NativeFunction:
             user = 0
         self.outputs = outputs if self.kind in VECTOR else 1
         self.words = np.array([address, user or 0, self.kind], np.intp)
-        self.loop = 0
-        self._alive = f
+        self.inner_loop = 0
+        self.f = f
 
     def program(self, inputs: int = 1) -> Program:
         """The function as a program, of one number a lane or of points of `inputs` numbers."""
@@ -99,25 +99,26 @@ class NativeFunction:
             elementwise=self.kind in SCALAR,
         )
 
-    def inlined(self, x: NDArray[float64], evaluations: int) -> "tuple[NativeFunction, int]":
-        """The same for so many calls at numbers like x, in a loop that has f inside if that can be; and how many calls of
-        f were made to find out."""
-        if self.kind or not type(self._alive).__module__.startswith("numba.") or backend.NAME != "compiled":
+    def program_of(self, inputs: int, x: NDArray[float64] | None = None, evaluations: int = 0) -> tuple[Program, int]:
+        """The program for an operator, of points, or for so many evaluations of numbers like x; and how often f was called to
+        make it."""
+        if x is not None and (self.kind not in SCALAR or inputs != 1):
+            raise TypeError(f"the C function {self.signature} takes points; derivative wants double(double)")
+        if x is None and self.kind in SCALAR:
+            raise TypeError(f"the C function {self.signature} takes a number; gradient and the like want points")
+        function, calls = (self, 0) if x is None else self.with_loop(x, evaluations)
+        return function.program(inputs), calls
+
+    def with_loop(self, x: NDArray[float64], evaluations: int) -> "tuple[NativeFunction, int]":
+        """The same, for so many evaluations of numbers like x, with an inner loop of its own if numba can make one; and how
+        often f was called to check it."""
+        if self.signature != "double(double)" or not _of_numba(self.f) or backend.NAME != "compiled":
             return self, 0
         from .numba_loops import loop_of
 
-        loop, calls = loop_of(self._alive, x, evaluations)
         found = copy(self)
-        found.loop, found._alive = loop.address, (self._alive, loop)
+        found.inner_loop, calls = loop_of(self.f, x, evaluations)
         return found, calls
-
-    def program_of(self, inputs: int, elements: bool) -> Program:
-        """The program for an operator: of numbers (`elements`), or of points."""
-        if elements and (self.kind not in SCALAR or inputs != 1):
-            raise TypeError(f"the C function {self.signature} takes points; derivative wants double(double)")
-        if not elements and self.kind in SCALAR:
-            raise TypeError(f"the C function {self.signature} takes a number; gradient and the like want points")
-        return self.program(inputs)
 
     # --- for the NumPy backend: the same calls through ctypes ---
 
@@ -164,6 +165,10 @@ _NUMBA_TYPES = {
 }
 
 
+def _of_numba(f: Any) -> bool:
+    return type(f).__module__.startswith("numba.") and hasattr(f, "address") and hasattr(f, "_sig")
+
+
 def _pointer(f: Any) -> tuple[int, str, int | None] | None:
     """Address, signature and user data of a C function; None if f is none."""
     module = type(f).__module__
@@ -179,7 +184,7 @@ def _pointer(f: Any) -> tuple[int, str, int | None] | None:
         if inner is not None and "*" in inner[1]:
             signature = inner[1]
         return address, signature, context
-    if module.startswith("numba.") and hasattr(f, "address") and hasattr(f, "_sig"):
+    if _of_numba(f):
         names = [_NUMBA_TYPES.get(str(t), str(t)) for t in (f._sig.return_type, *f._sig.args)]
         return f.address, f"{names[0]}({','.join(names[1:])})", None
     if module == "_cffi_backend":

@@ -10,14 +10,14 @@ import numpy as np
 from numpy import float64
 from numpy.typing import NDArray
 
-# From so many evaluations of a function on: a loop takes some 40 ms to compile, less than the function itself did.
+# From so many evaluations of a function on: its loop takes 15 to 60 ms to compile, about as long as the function itself.
 LEAST_EVALUATIONS = 1 << 22
-CHECKED = 64  # numbers at which a loop is compared with f: three calls each
+CHECKED = 67  # numbers at which a loop is compared with f, two calls each; odd, for what is left over by vectors
 
 
-@dataclass
-class Loop:
-    """What is known of a cfunc: how often it was called, and the address of its loop, if it has one, in the library."""
+@dataclass(eq=False)
+class _Known:
+    """Of a cfunc: how often it was called, or a little more than that was counted, and its loop once there is one."""
 
     evaluations: int = 0
     tried: bool = False
@@ -25,90 +25,87 @@ class Loop:
     library: Any = None
 
 
-_loops: "WeakKeyDictionary[Any, Loop]" = WeakKeyDictionary()
+_known: "WeakKeyDictionary[Any, _Known]" = WeakKeyDictionary()
 _numbers = itertools.count()
 
 
-def loop_of(f: Any, x: NDArray[float64], evaluations: int) -> tuple[Loop, int]:
-    """The loop around a cfunc double(double), which is about to be called so many times, at points like x; and how often f
-    was called to check it. A loop has the signature of a ufunc's inner loops.
+def loop_of(f: Any, x: NDArray[float64], evaluations: int) -> tuple[int, int]:
+    """The address of a loop around a cfunc float64(float64), which is about to be called so many times at points like x, or
+    0; and how often f was called to check it. A loop has the signature of a ufunc's and lives as long as f does.
 
-    It is compiled from the code of f as it was compiled, not from its source, and dropped where its values at some of x
-    differ from those of f: numba may vectorize a loop with other functions than it calls for a number. Thread-safe.
+    It is made of the code of f as it was compiled, not of its source, and dropped where its values at some of x differ from
+    those of f. Thread-safe: while one thread compiles others call f, and a count that two change at once may be too low.
     """
-    loop = _loops.setdefault(f, Loop())
-    loop.evaluations += evaluations
-    if loop.tried or loop.evaluations < LEAST_EVALUATIONS:
-        return loop, 0
-    from numba.core.compiler_lock import global_compiler_lock  # type: ignore[import-untyped, unused-ignore]
+    known = _known.setdefault(f, _Known())
+    known.evaluations += evaluations
+    if known.tried or known.evaluations < LEAST_EVALUATIONS:
+        return known.address, 0
+    try:
+        from numba.core.compiler_lock import global_compiler_lock  # type: ignore[import-untyped, unused-ignore]
 
-    with global_compiler_lock:
-        if loop.tried:  # by a thread that came here first
-            return loop, 0
-        try:
-            loop.library, address = _compiled(f)
-            loop.address = address if _agrees(address, x) else 0
-        except Exception:  # these parts of numba are not public: where they have changed, C goes on to call f
-            return loop, 0
-        finally:
-            loop.tried = True
-        return loop, 3 * CHECKED
+        with global_compiler_lock:
+            if known.tried:  # by a thread that came here first
+                return known.address, 0
+            known.tried = True
+            known.library, address = _compiled(f)
+    except Exception:  # these parts of numba are not public: where they have changed, C goes on to call f
+        return 0, 0
+    if _agrees(address, f, x):
+        known.address = address
+    return known.address, 2 * CHECKED
 
 
 def _compiled(f: Any) -> tuple[Any, int]:
-    """Numba makes of f a function that returns a status, and of that the wrapper. In a loop over numbers that lie side by
-    side the former is inlined, and where it fails the latter is called, which says why; in others the latter is called."""
+    """A cfunc is a wrapper around a function that returns a status beside its value. The loop gives numbers that lie side by
+    side to that function, inlined where LLVM finds it worthwhile, and to the wrapper where it fails, which then fails in its
+    own way; other numbers go to the wrapper."""
     from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
     from numba.core import cgutils  # type: ignore[import-untyped, unused-ignore]
-    from numba.core.registry import cpu_target  # type: ignore[import-untyped, unused-ignore]
 
-    library = cpu_target.target_context.codegen().create_library("fastdiff")
+    context, result, arguments = f._targetdescr.target_context, f._sig.return_type, f._sig.args
+    library = context.codegen().create_library("fastdiff")
     module = library.create_ir_module("fastdiff")
-    name = f"fastdiff.{next(_numbers)}.{f.native_name}"
-    word, number, byte, status = ir.IntType(64), ir.DoubleType(), ir.IntType(8).as_pointer(), ir.IntType(32)
-    one, words = number.as_pointer(), word.as_pointer()
+    word, number, byte = ir.IntType(64), ir.DoubleType(), ir.IntType(8).as_pointer()
+    words, numbers, name = word.as_pointer(), number.as_pointer(), f"fastdiff.{next(_numbers)}"
 
-    quick_type = ir.FunctionType(status, [one, byte.as_pointer(), number])
-    quick = ir.Function(module, quick_type, f.native_name.removeprefix("cfunc."))
-    quick.attributes.add("alwaysinline")
+    inner_type = context.call_conv.get_function_type(result, arguments)
+    inner = ir.Function(module, inner_type, f.native_name.removeprefix("cfunc."))
     wrapper = ir.Function(module, ir.FunctionType(number, [number]), f.native_name)
     loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer(), words, words, byte]), name)
     arrays, dimensions, steps, _ = loop.args
 
     build = ir.IRBuilder(loop.append_basic_block("entry"))
-    value, error = build.alloca(number), build.alloca(byte)
     source, target = (build.load(build.gep(arrays, [word(i)])) for i in (0, 1))
     step, stride = (build.load(build.gep(steps, [word(i)])) for i in (0, 1))
     count = build.load(dimensions)
-    x, out = build.bitcast(source, one), build.bitcast(target, one)
+    x, out = build.bitcast(source, numbers), build.bitcast(target, numbers)
     side_by_side = build.and_(build.icmp_signed("==", step, word(8)), build.icmp_signed("==", stride, word(8)))
     with build.if_else(side_by_side) as (contiguous, strided):
         with contiguous, cgutils.for_range(build, count, intp=word) as each:
-            at, to = build.gep(x, [each.index]), build.gep(out, [each.index])
-            argument = build.load(at)
-            failed = build.call(quick, [value, error, argument])
-            build.store(build.load(value), to)
-            with build.if_then(build.icmp_signed("!=", failed, status(0)), likely=False):
+            argument, to = build.load(build.gep(x, [each.index])), build.gep(out, [each.index])
+            status, value = context.call_conv.call_function(build, inner, result, arguments, [argument])
+            build.store(value, to)
+            with build.if_then(status.is_error, likely=False):
                 build.store(build.call(wrapper, [argument]), to)
         with strided, cgutils.for_range(build, count, intp=word) as each:
-            at = build.bitcast(build.gep(source, [build.mul(each.index, step)]), one)
-            to = build.bitcast(build.gep(target, [build.mul(each.index, stride)]), one)
+            at = build.bitcast(build.gep(source, [build.mul(each.index, step)]), numbers)
+            to = build.bitcast(build.gep(target, [build.mul(each.index, stride)]), numbers)
             build.store(build.call(wrapper, [build.load(at)]), to)
     build.ret_void()
     library.add_ir_module(module)
     library.add_linking_library(f._library)
     library.finalize()
+    if "__svml" in library.get_llvm_str():
+        raise NotImplementedError("vectors would get other functions than the numbers that are left over, and f itself")
     return library, library.get_pointer_to_function(name)
 
 
-def _agrees(address: int, x: NDArray[float64]) -> bool:
-    """Whether numbers side by side come out as numbers two places apart, for which f itself is called."""
-    some = x.flat[np.linspace(0, x.size - 1, CHECKED).astype(np.intp)]
-    side_by_side = np.repeat(some, 2)
-    results = np.empty((2, 2 * CHECKED))
-    call = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
-    for out, apart in zip(results, (1, 2)):
-        pointers = np.array([side_by_side.ctypes.data, out.ctypes.data], np.intp)
-        count, steps = np.array([2 * CHECKED // apart], np.intp), np.full(2, 8 * apart, np.intp)
-        call(pointers.ctypes.data, count.ctypes.data, steps.ctypes.data, None)
-    return np.array_equal(results[0, ::2], results[1, ::2], equal_nan=True)
+def _agrees(address: int, f: Any, x: NDArray[float64]) -> bool:
+    """Whether the loop gives the numbers of f at some of x."""
+    some, out = x.flat[np.linspace(0, x.size - 1, CHECKED).astype(np.intp)], np.empty(CHECKED)
+    arrays, dimensions, steps = (
+        np.array(words, np.intp) for words in ([some.ctypes.data, out.ctypes.data], [CHECKED], [8, 8])
+    )
+    loop = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4)(address)
+    loop(arrays.ctypes.data, dimensions.ctypes.data, steps.ctypes.data, None)
+    return np.array_equal(out, [f.ctypes(v) for v in some.tolist()], equal_nan=True)

@@ -24,11 +24,11 @@ Rows = NDArray[int64]
 
 
 class Native(Protocol):
-    """A function in machine code: `words` are the fd_native of csrc/fastdiff.h, `loop` the address of an inner loop that
-    takes its place, or zero; the rest is for the NumPy backend."""
+    """A function in machine code: `words` are the fd_native of csrc/fastdiff.h, `inner_loop` the address of one that takes
+    its place, or zero; the rest is for the NumPy backend."""
 
     words: NDArray[np.intp]
-    loop: int
+    inner_loop: int
 
     def fill(self, x: NDArray[float64], out: NDArray[float64]) -> None: ...
     def at_points(self, points: NDArray[float64], outputs: int) -> NDArray[float64]: ...

@@ -776,7 +776,7 @@ def bind_loops(list loops not None):
             }[loop]
             p[2 * i + 1] = 0
         elif not isinstance(loop, tuple):
-            p[2 * i] = <intptr_t> loop.loop or <intptr_t> K.program.native
+            p[2 * i] = <intptr_t> loop.inner_loop or <intptr_t> K.program.native
             p[2 * i + 1] = <intptr_t> cnp.PyArray_DATA(<cnp.ndarray> loop.words)
         else:
             u = loop[0]
