@@ -3,6 +3,7 @@
 import ctypes
 import gc
 import math
+import subprocess
 import sys
 import threading
 import weakref
@@ -73,7 +74,7 @@ def with_loop(f):
 
 
 @pytest.mark.parametrize("f", [softplus, branches])
-@pytest.mark.parametrize("options", [{}, {"error_model": "numpy"}, {"fastmath": True}])
+@pytest.mark.parametrize("options", [{}, {"error_model": "numpy"}])
 @pytest.mark.parametrize("h", [None, 1e-5])
 def test_the_numbers_of_the_pointer(f, options, h):
     f = compiled(f, **options)
@@ -158,6 +159,43 @@ def test_functions_that_raise():
     assert np.array_equal(with_loop(f).program()(x), NativeFunction(f).program()(x))
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_functions_that_catch_what_they_raise():
+    """That one number raised is nothing to the next."""
+
+    def f(x):
+        r = 0.0
+        if x < -2:
+            raise ValueError
+        try:
+            if x > 2:
+                raise ValueError
+            r = x
+        except Exception:
+            r = -x
+        return r
+
+    f = compiled(f)
+    some = X >= -2
+    assert np.array_equal(with_loop(f).program()(X)[some], np.where(X > 2, -X, X)[some])
+
+
+@pytest.mark.parametrize(
+    ("f", "options"),
+    [
+        (softplus, {"fastmath": True}),
+        (lambda x: float(1 << int(abs(x) * 30)), {}),
+        (lambda x: float(np.uint16(x * 100)), {}),
+    ],
+    ids=["fastmath", "shift", "conversion"],
+)
+def test_none_where_vectors_may_differ_from_numbers(f, options):
+    f = compiled(f, **options)
+    derivative(f, X, h=1e-5)
+    assert known_of(f).tried
+    assert not known_of(f).address
+
+
 def test_a_loop_with_other_numbers_is_dropped(monkeypatch):
     @ctypes.CFUNCTYPE(None, *[ctypes.POINTER(ctypes.c_int64)] * 4)
     def nearly(arrays, dimensions, steps, data):
@@ -212,6 +250,41 @@ def test_from_numbas_cache(tmp_path):
     assert f.cache_hits == 1
     assert np.array_equal(derivative(f, X, h=1e-5), quotient(f, X))
     assert known_of(f).address
+
+
+LARGE = """
+import math, numba
+
+def made(k):
+    @numba.cfunc("float64(float64)", cache=True)
+    def f(x):
+        s = 0.0
+        for i in range(6):
+            if x > i:
+                s += math.tanh(k * x) * math.exp(-x * i) + math.sin(x + i * k)
+            elif x < -i:
+                s -= math.atan(k * x + i) * math.log(1 + x * x * i)
+            else:
+                s += math.cosh(x * k / (1 + i))
+            for j in range(3):
+                s += math.sin(s * j + k) * math.cos(x * j) + math.erf(x - j) * math.expm1(-abs(s))
+        return s
+    return f
+"""
+
+
+def test_functions_of_the_same_name(tmp_path, monkeypatch):
+    """Numba's names tell functions of one process apart, but not those that others left in its cache."""
+    (tmp_path / "large.py").write_text(LARGE)
+    for k in (2.0, 3.0):
+        subprocess.run([sys.executable, "-c", f"import large; large.made({k})"], cwd=tmp_path, check=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    import large
+
+    f, g = large.made(2.0), large.made(3.0)
+    assert f.native_name == g.native_name
+    for one in (f, g):
+        assert np.array_equal(with_loop(one).program()(X), [one.ctypes(x) for x in X])
 
 
 def test_threads_at_once(monkeypatch):

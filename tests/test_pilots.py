@@ -152,20 +152,6 @@ def test_no_evaluation_is_saved_at_the_price_of_digits():
     assert np.median(whole.error) < 4 * np.median(error)
 
 
-@pytest.mark.parametrize(
-    ("f", "slope", "low", "seed"),
-    [
-        (lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2, -5, 3),
-        (lambda x: np.sqrt(x) + np.sin(30 * x), lambda x: 0.5 / np.sqrt(x) + 30 * np.cos(30 * x), 0, 0),
-    ],
-    ids=["smooth through zero", "not beyond it"],
-)
-def test_near_zero_where_few_points_are(f, slope, low, seed):
-    """What is learned does not make the step there a thousandth of x, with half of the digits, or more than x."""
-    x = np.random.default_rng(seed).uniform(low, 5, 4 * MANY)
-    assert (np.abs(derivative(f, x) - slope(x)) / np.maximum(1, np.abs(slope(x)))).max() < 1e-11
-
-
 def test_nothing_is_learned_where_nothing_is_gained():
     value, error, _ = in_parts(np.exp, UNIFORM)
     whole = derivative(np.exp, UNIFORM, full_output=True)

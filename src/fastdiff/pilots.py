@@ -96,14 +96,14 @@ class _Pilots:
 
     def tell(self, first: PerGroup, noise: PerGroup, known: NDArray[np.bool_]) -> Lanes:
         """The lanes with what is known. Where there are too few pilots, as near to zero, the step is that of the next octave
-        away from zero, if it was not x that this went by, or x has both signs: then zero is hardly an end of its domain."""
+        away from zero, if it was not x that this went by."""
         if (first == self.scheme.first).all() and not noise.any():
             return self.lanes
         every = np.repeat(self.scheme.first, OCTAVES)
-        begin, both_signs = 0, np.unique(self.octave[known] // _SIGNS).size == 2
+        begin = 0
         for octave, step in zip(self.octave[known].tolist(), first[known].tolist()):
             begin = max(begin, octave // _SIGNS * _SIGNS)
-            if step != self.scheme.first or both_signs:
+            if step != self.scheme.first:
                 every[begin : octave + 1] = step + np.arange(octave - begin, -1, -1)
             begin = octave + 1
         return replace(self.lanes, first=every, noise=self.table(noise) if noise.any() else None)

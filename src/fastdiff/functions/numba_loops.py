@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import re
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -55,6 +56,14 @@ def loop_of(f: Any, x: NDArray[float64], evaluations: int) -> tuple[int, int]:
     return known.address, 2 * CHECKED
 
 
+# Where vectors, or code that is optimised once more, may give other numbers: vectors of functions, flags of fastmath, and
+# what machines do as they like: conversions and shifts out of range.
+_LOOSE = re.compile(
+    r"__svml|= (?:\w+ ){1,3}(?:nnan|ninf|nsz|arcp|contract|afn|reassoc|fast) "
+    r"|\b(?:fptosi|fptoui)\b|\b(?:shl|lshr|ashr) [^,\n]*, %"
+)
+
+
 def _compiled(f: Any) -> tuple[Any, int]:
     """A cfunc is a wrapper around a function that returns a status beside its value. The loop gives numbers that lie side by
     side to that function, inlined where LLVM finds it worthwhile, and to the wrapper where it fails, which then fails in its
@@ -67,13 +76,23 @@ def _compiled(f: Any) -> tuple[Any, int]:
     module = library.create_ir_module("fastdiff")
     word, number, byte = ir.IntType(64), ir.DoubleType(), ir.IntType(8).as_pointer()
     words, numbers, name = word.as_pointer(), number.as_pointer(), f"fastdiff.{next(_numbers)}"
+    of_number = ir.FunctionType(number, [number])
+
+    def wrapped(x: Any) -> Any:
+        return build.call(build.inttoptr(word(f.address), of_number.as_pointer()), [x])
 
     inner_type = context.call_conv.get_function_type(result, arguments)
     inner = ir.Function(module, inner_type, f.native_name.removeprefix("cfunc."))
-    wrapper = ir.Function(module, ir.FunctionType(number, [number]), f.native_name)
+    one = ir.Function(module, of_number, f"{name}.one")
+    one.attributes.add("alwaysinline")
+    build = ir.IRBuilder(one.append_basic_block("entry"))
+    status, value = context.call_conv.call_function(build, inner, result, arguments, one.args)
+    with build.if_then(status.is_error, likely=False):
+        build.ret(wrapped(*one.args))
+    build.ret(value)
+
     loop = ir.Function(module, ir.FunctionType(ir.VoidType(), [byte.as_pointer(), words, words, byte]), name)
     arrays, dimensions, steps, _ = loop.args
-
     build = ir.IRBuilder(loop.append_basic_block("entry"))
     source, target = (build.load(build.gep(arrays, [word(i)])) for i in (0, 1))
     step, stride = (build.load(build.gep(steps, [word(i)])) for i in (0, 1))
@@ -82,21 +101,22 @@ def _compiled(f: Any) -> tuple[Any, int]:
     side_by_side = build.and_(build.icmp_signed("==", step, word(8)), build.icmp_signed("==", stride, word(8)))
     with build.if_else(side_by_side) as (contiguous, strided):
         with contiguous, cgutils.for_range(build, count, intp=word) as each:
-            argument, to = build.load(build.gep(x, [each.index])), build.gep(out, [each.index])
-            status, value = context.call_conv.call_function(build, inner, result, arguments, [argument])
-            build.store(value, to)
-            with build.if_then(status.is_error, likely=False):
-                build.store(build.call(wrapper, [argument]), to)
+            at, to = build.gep(x, [each.index]), build.gep(out, [each.index])
+            build.store(build.call(one, [build.load(at)]), to)
         with strided, cgutils.for_range(build, count, intp=word) as each:
             at = build.bitcast(build.gep(source, [build.mul(each.index, step)]), numbers)
             to = build.bitcast(build.gep(target, [build.mul(each.index, stride)]), numbers)
-            build.store(build.call(wrapper, [build.load(at)]), to)
+            build.store(wrapped(build.load(at)), to)
     build.ret_void()
     library.add_ir_module(module)
-    library.add_linking_library(f._library)
+    linked = library._final_module
+    linked.link_in(f._library._get_module_for_linking(), preserve=True)
+    for function in linked.functions:  # names are not unique: of two functions from numba's cache one may be the other
+        if not function.is_declaration and function.name != name:
+            function.linkage = "internal"
     library.finalize()
-    if "__svml" in library.get_llvm_str():
-        raise NotImplementedError("vectors would get other functions than the numbers that are left over, and f itself")
+    if _LOOSE.search(library.get_llvm_str()):
+        raise NotImplementedError("a loop might give other numbers than f")
     return library, library.get_pointer_to_function(name)
 
 
