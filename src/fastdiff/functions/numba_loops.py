@@ -42,7 +42,7 @@ def loop_of(f: Any, x: NDArray[float64], evaluations: int) -> tuple[int, int]:
     if known.tried or known.evaluations < LEAST_EVALUATIONS:
         return known.address, 0
     try:
-        from numba.core.compiler_lock import global_compiler_lock  # type: ignore[import-untyped, unused-ignore]
+        from numba.core.compiler_lock import global_compiler_lock
 
         with global_compiler_lock:
             if known.tried:  # by a thread that came here first
@@ -68,8 +68,8 @@ def _compiled(f: Any) -> tuple[Any, int]:
     """A cfunc is a wrapper around a function that returns a status beside its value. The loop gives numbers that lie side by
     side to that function, inlined where LLVM finds it worthwhile, and to the wrapper where it fails, which then fails in its
     own way; other numbers go to the wrapper."""
-    from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
-    from numba.core import cgutils  # type: ignore[import-untyped, unused-ignore]
+    from llvmlite import ir
+    from numba.core import cgutils
 
     context, result, arguments = f._targetdescr.target_context, f._sig.return_type, f._sig.args
     library = context.codegen().create_library("fastdiff")
