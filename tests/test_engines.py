@@ -16,6 +16,7 @@ from scipy import special
 import fastdiff
 from fastdiff import derivative, gradient, hessian, hvp, jacobian, jvp, mixed_partial, partials
 from fastdiff.functions import choice, state
+from fastdiff.functions.elementwise import captures
 from fastdiff.kernels import backend
 
 sys.path.append(str(Path(__file__).parents[1] / "bench"))
@@ -305,6 +306,63 @@ def test_large_calls_are_recorded():
         x = np.linspace(1.0, 3.0, count + 1)
         for some, engine in ((x, "traced"), (x[2:], "python")):
             assert [r.engine for r in partials(np.hypot, some, 1.0, h=h, full_output=True)] == [engine, engine]
+
+
+@pytest.mark.skipif(backend.NAME != "compiled", reason="replaying gains nothing in NumPy")
+def test_functions_that_take_all_elements_at_a_time_are_recorded_sooner():
+    """Python would call them with all until the last is done, some 20 times."""
+    x = np.linspace(-3, 3, choice.LEAST_ELEMENTS // choice.ALL_TOGETHER + 1)
+    a = 1.0 + x * x
+    f = lambda x: a * np.sin(x)  # noqa: E731
+    r = derivative(f, x, full_output=True)
+    assert_same(r, derivative(f, x, engine="python", full_output=True))
+    assert r.engine == "traced"
+    assert derivative(f, x, full_output=True, h=1e-5).engine == "python"  # twice and no more
+    a = a[1:-1]
+    assert derivative(f, x[1:-1], full_output=True).engine == "python"
+    a = 2.0
+    assert derivative(f, x, full_output=True).engine == "python"
+
+
+ROW = np.arange(5.0)
+
+
+class Captor:
+    row = ROW
+
+    def method(self, x, k=ROW):
+        return x * k
+
+
+def with_closure(row):
+    return lambda x: x * row
+
+
+def with_empty_closure():
+    f = lambda x: x * row  # noqa: E731
+    if f is None:
+        row = ROW
+    return f
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "found"),
+    [
+        (with_closure(ROW), (), True),
+        (lambda x: x * ROW, (), True),
+        (Captor().method, (), True),
+        (np.multiply, (ROW,), True),
+        (with_closure(ROW[:, None] * np.ones(3)), (), False),  # of another shape
+        (with_closure(ROW[:1]), (), False),  # a number
+        (with_closure(ROW.tolist()), (), False),
+        (with_empty_closure(), (), False),
+        (np.sin, (), False),
+    ],
+)
+def test_what_is_seen_of_captured_arrays(f, args, found):
+    assert captures(f, args, (3, 5)) is found
+    assert captures(f, args, (3, 6)) is False
+    assert captures(f, args, ()) is False
 
 
 def test_own_errors_pass_through():

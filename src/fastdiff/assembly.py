@@ -62,7 +62,7 @@ def room_along(space: NDArray[float64], moves: NDArray[float64]) -> NDArray[floa
 def choice(f: Callable[..., Any], args: Sequence[Any], checked: Options, arguments: int = 1) -> Choice:
     """How f is called, of which so many arguments will move one after the other."""
     engine = "python" if checked.method == "complex" and checked.engine == "auto" else checked.engine
-    return Choice(f, args, engine, checked.threads, arguments * (2 if checked.h is not None else 6))
+    return Choice(f, args, engine, checked.threads, arguments, checked.h is None)
 
 
 class Points:

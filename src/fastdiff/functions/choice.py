@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ..kernels import backend
 from .base import Function
-from .elementwise import Elementwise
+from .elementwise import Elementwise, captures
 from .point import Directions, PointFunction
 from .vectorized import VectorizedFunction
 
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 LEAST_CALLS = 2**12
 LEAST_ELEMENTS = 2**20
 LEAST_EACH = 16  # and so many in each direction, which is compiled for itself
+# Evaluations of a lane, at least: at given steps, at automatic ones, and at these if f has to be called with all elements
+# until the last of them is done.
+GIVEN, AUTOMATIC, ALL_TOGETHER = 2, 6, 24
 
 
 class Choice:
-    """How one call of an operator calls f. `nodes`: evaluations that each lane will take at least.
+    """How one call of an operator calls f, of which so many `arguments` move one after the other.
 
     The decision is made once; where several functions are asked for, as by a Hessian, they share one recording.
     """
@@ -38,9 +41,17 @@ class Choice:
     _checks = 0
 
     def __init__(
-        self, f: Callable[..., Any], args: Sequence[Any], engine: str, threads: int | None, nodes: int
+        self,
+        f: Callable[..., Any],
+        args: Sequence[Any],
+        engine: str,
+        threads: int | None,
+        arguments: int,
+        automatic: bool,
     ) -> None:
-        self.f, self.args, self.engine, self.threads, self.nodes = f, tuple(args), engine, threads, nodes
+        self.f, self.args, self.engine, self.threads = f, tuple(args), engine, threads
+        self.arguments, self.automatic = arguments, automatic
+        self.nodes = arguments * (AUTOMATIC if automatic else GIVEN)
         self.native = engine in ("auto", "native") and is_native(f)
         if engine == "native" and not self.native:
             raise ValueError(f"engine='native' cannot run this function: {type(f).__name__} is no C function")
@@ -73,6 +84,8 @@ class Choice:
 
             return of_elements(self.f, self.args, xs, shape)
 
+        if self.automatic and captures(self.f, self.args, shape):
+            self.nodes = self.arguments * ALL_TOGETHER
         if not size or not self.may_replay(size, 1, True):
             return None
         return self._native(len(xs), xs[0], size * self.nodes) if self.native else self._recorded(record)

@@ -1,6 +1,8 @@
 """A Python function of numbers that works elementwise on arrays, of one or several arguments that broadcast together."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -173,3 +175,21 @@ def _moved(x: NDArray[float64], move: float | NDArray[float64], steps: NDArray[A
     else:
         moved = x + (steps if isinstance(move, float) and move == t == 1.0 else move * (t * steps))
     return moved
+
+
+def captures(f: Callable[..., Any], args: Sequence[Any], shape: tuple[int, ...]) -> bool:
+    """Whether f can be seen to use arrays that broadcast with these elements, and so cannot be called with a part of them:
+    arguments, variables of its own or global ones. What it calls may use more."""
+    held = list(args)
+    function = getattr(f, "__func__", f)
+    if isinstance(function, FunctionType):
+        for cell in function.__closure__ or ():
+            with suppress(ValueError):  # it is empty
+                held.append(cell.cell_contents)
+        held += [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
+        held += function.__defaults__ or ()
+    return any(isinstance(a, np.ndarray) and a.size > 1 and _broadcast(a.shape, shape) for a in held)
+
+
+def _broadcast(part: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    return len(part) <= len(whole) and all(n in (1, m) for n, m in zip(reversed(part), reversed(whole), strict=False))
