@@ -574,7 +574,7 @@ INLINE void shrunk(block *b, size_t i, bool who, double down)
 INLINE double tolerance_of(const call *a) { return a->base && a->t.later ? EARLY : TOLERANCE; }
 
 /* As rough as at a much larger step, and not alike: noise (sigma, negative as long as it is but suspected), unless a
- * smaller step resolves it. */
+ * smaller step resolves it. What was crossed is not rough but in its high coefficients. */
 INLINE void listen(block *b, const level_table *t, size_t len, bool plain)
 {
     const size_t last = t->last;
@@ -592,8 +592,8 @@ INLINE void listen(block *b, const level_table *t, size_t len, bool plain)
             const bool jump = (b->s[PREV_FLAGS][i] != 0.0) & (b->s[PREV_K][i] - b->k[i] > 0.0) &
                               (fabs(b->c[last - 1][i] * back - then_1) <= 0.125 * fabs(then_1)) &
                               (fabs(b->c[last][i] * back - then_2) <= 0.125 * fabs(then_2));
-            const bool alarm = shaky & (rough != 0.0) & !jump & (b->s[FIRST_K][i] - b->k[i] >= 8.0) &
-                               (log2_of(rough) - log2_of(loud) < LOUD);
+            const bool alarm = shaky & (rough != 0.0) & !jump & (b->crossed[i] == 0.0) &
+                               (b->s[FIRST_K][i] - b->k[i] >= 8.0) & (log2_of(rough) - log2_of(loud) < LOUD);
             const bool resolved = !shaky & (sigma < 0.0) & (b->highest[i] >= 3.0);
             const double heard = alarm ? smaller(-loud, sigma) : sigma;
             b->s[SIGMA][i] = resolved ? 0.0 : heard;

@@ -309,6 +309,25 @@ def test_close_to_where_f_ends():
     assert (r.error < 1e-8).all()
 
 
+def test_the_end_of_a_straight_line_is_no_noise():
+    """A put far in the money: straight to rounding, and the steps that grow because of it run into the bend, or past zero
+    where f is nan."""
+
+    def put(s):
+        d = np.log(s / 138) / 0.16
+        return 130 * scipy.special.ndtr(0.02 / 0.16 - d) - s * scipy.special.ndtr(-0.02 / 0.16 - d)
+
+    def delta(s):
+        d, up, down = mp.log(s / 138) / 0.16, mp.mpf(0.02 / 0.16), mp.mpf(-0.02 / 0.16)
+        return -mp.ncdf(down - d) + (mp.npdf(down - d) - mp.mpf(130) / s * mp.npdf(up - d)) / 0.16
+
+    x = np.linspace(40.0, 60.0, 41)
+    r = solved(put, x)
+    truth = np.array([float(delta(mp.mpf(float(s)))) for s in x])
+    assert (np.abs(r.value - truth) <= r.error).all()
+    assert (r.error < 1e-9).all()
+
+
 def test_a_kink_that_larger_steps_run_into_is_no_noise():
     """Beside the kink of a Huber loss f is exactly linear, or quadratic: steps grow past it, and come back."""
 

@@ -505,7 +505,8 @@ def _control(
         top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
         alike = np.abs(_log2(top_then) - _log2(top) - np.where(stagnant, fell, 0.0)) < 0.125
         corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & (s[_LO] == -np.inf) & live
-        # As rough as at a much larger step, and not alike: noise, unless a smaller step resolves it.
+        # As rough as at a much larger step, and not alike: noise, unless a smaller step resolves it. What was crossed is
+        # not rough but in its high coefficients.
         loud = np.abs(d[1])
         for v in d[2:]:
             loud = np.maximum(loud, np.abs(v))
@@ -516,6 +517,7 @@ def _control(
         for then, now in ((s[_PREV_C1], c[last - 1] * back), (s[_PREV_C2], c[last] * back)):
             jump &= np.abs(now - then) <= 0.125 * np.abs(then)
         alarm = shaky & ~first & ~jump & (s[_FIRST_K] - k >= 8.0) & (_log2(s[_ROUGH]) - _log2(loud) < _LOUD)
+        alarm &= ~crossed
         s[_SIGMA] = np.where(alarm, np.minimum(s[_SIGMA], -loud), s[_SIGMA])
         s[_ROUGH] = np.where(first, loud, s[_ROUGH])
         resolved = live & ~shaky & (s[_SIGMA] < 0.0) & (spectrum.highest >= 3.0)
