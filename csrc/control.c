@@ -535,11 +535,19 @@ INLINE void plateau(block *b, const level_table *t, bool base, size_t len)
     }
 }
 
-/* What a smaller step did not show is no noise, but something that the larger step runs into: crossed, not flat. */
-INLINE void cross(block *b, size_t len)
+/* What a smaller step did not show is no noise, but something that the larger step runs into; nor is what shrank with h:
+ * crossed, not flat. */
+INLINE void cross(block *b, const call *a, size_t len)
 {
+    const size_t last = a->t.last;
     EACH {
-        const bool crossed = (b->flat[i] != 0.0) & (b->s[LO][i] > -INFINITY) & (b->s[ZEROS][i] == 0.0);
+        const double fell = b->s[PREV_K][i] - b->k[i], back = power(b->exponent[i]);
+        const double top = larger(fabs(b->c[last - 1][i] * back), fabs(b->c[last][i] * back));
+        const double then = larger(fabs(b->s[PREV_C1][i]), fabs(b->s[PREV_C2][i]));
+        const bool shrank = a->base & (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) &
+                            (fabs(log2_of(then) - log2_of(top) - fell) < 0.125);
+        const bool unseen = (b->s[LO][i] > -INFINITY) & (b->s[ZEROS][i] == 0.0);
+        const bool crossed = (b->flat[i] != 0.0) & (shrank | unseen);
         b->crossed[i] = crossed ? 1.0 : 0.0;
         b->flat[i] = crossed ? 0.0 : b->flat[i];
     }
@@ -1013,7 +1021,7 @@ INLINE void analyse(block *b, const call *a, size_t len)
     }
     spectrum_of(b, t, len);
     plateau_of(b, a, len);
-    cross(b, len);
+    cross(b, a, len);
     EACH {
         const bool flat = b->flat[i] != 0.0;
         const bool suspicious = flat & (b->plateau[i] > 16.0) & (b->s[PROBED][i] == 0.0) & (b->s[SIGMA][i] <= 0.0);

@@ -445,8 +445,15 @@ def _control(
     unit = np.maximum(roundoff, s[_SIGMA] * factor)
     spectrum = _Spectrum(t, c, unit)
     flat = spectrum.flat(t, base) & ~spectrum.bad
-    # What a smaller step did not show is no noise, but something that the larger step runs into.
-    crossed = flat & (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
+    # What a smaller step did not show is no noise, but something that the larger step runs into; nor is what shrank with h.
+    crossed = (s[_LO] > -np.inf) & (s[_ZEROS] == 0.0)
+    if base:
+        fell = s[_PREV_K] - k
+        top = np.maximum(np.abs(c[last - 1] * back), np.abs(c[last] * back))
+        top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
+        shrank = (s[_PREV_K] < np.inf) & (fell >= 2.0) & (np.abs(_log2(top_then) - _log2(top) - fell) < 0.125)
+        crossed |= shrank
+    crossed &= flat
     flat &= ~crossed
     suspicious = flat & (spectrum.plateau > 16.0) & (s[_PROBED] == 0.0) & (s[_SIGMA] <= 0.0)
     heard = flat & ~suspicious & live
