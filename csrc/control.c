@@ -221,6 +221,7 @@ typedef struct {
     double top[LANES], fall[LANES], surprise[LANES];        /* surprise: 1 where the last is not what others predict */
     double value[LANES], error[LANES], bad[LANES], suspicious[LANES]; /* bad: 1 where samples do not look smooth */
     double excess[LANES], vague[LANES], corner[LANES], conflict[LANES], crossed[LANES], deaf[LANES], alarm[LANES];
+    double shrank[LANES];                                   /* 1 where the highest fell as h did since the last round */
     double extend[LANES], settled[LANES], nought[LANES], grow[LANES], shrink[LANES], up[LANES], down[LANES];
     double work[LANES], best[LANES];
     uint32_t held; /* fields of s that hold the state; in a first round the others are filled in when they are needed */
@@ -546,6 +547,7 @@ INLINE void cross(block *b, const call *a, size_t len)
         const double then = larger(fabs(b->s[PREV_C1][i]), fabs(b->s[PREV_C2][i]));
         const bool shrank = a->base & (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) &
                             (fabs(log2_of(then) - log2_of(top) - fell) < 0.125);
+        b->shrank[i] = shrank ? 1.0 : 0.0;
         const bool unseen = (b->s[LO][i] > -INFINITY) & (b->s[ZEROS][i] == 0.0);
         const bool crossed = (b->flat[i] != 0.0) & (shrank | unseen);
         b->crossed[i] = crossed ? 1.0 : 0.0;
@@ -689,14 +691,11 @@ INLINE void estimate(block *b, const call *a, size_t len, bool plain)
         EACH b->corner[i] = b->conflict[i] = 0.0;
     if (a->base && !plain)
         EACH {
-            double fell = b->s[PREV_K][i] - b->k[i], back = power(b->exponent[i]);
+            double fell = b->s[PREV_K][i] - b->k[i];
             bool stagnant = (b->s[PREV_K][i] < INFINITY) & (fell >= 2.0) & (b->error[i] >= 0.25 * b->s[PREV_ERROR][i]) &
                             (b->excess[i] > tolerance_of(a)) & (b->suspicious[i] == 0.0);
-            double top = larger(fabs(b->c[last - 1][i] * back), fabs(b->c[last][i] * back));
-            double then = larger(fabs(b->s[PREV_C1][i]), fabs(b->s[PREV_C2][i]));
-            bool alike = fabs(log2_of(then) - log2_of(top) - (stagnant ? fell : 0.0)) < 0.125;
             bool beside = b->s[LO][i] > -INFINITY; /* a smaller step has settled */
-            b->corner[i] = stagnant & alike & (b->s[PREV_FLAGS][i] == BAD) & !beside ? 1.0 : 0.0;
+            b->corner[i] = stagnant & (b->shrank[i] != 0.0) & (b->s[PREV_FLAGS][i] == BAD) & !beside ? 1.0 : 0.0;
             b->bad[i] = (b->bad[i] != 0.0) | stagnant | (b->crossed[i] != 0.0) ? 1.0 : 0.0;
         }
     EACH rough |= bits_of(plain ? b->bad[i] : larger(b->bad[i], b->suspicious[i]));

@@ -328,8 +328,6 @@ ROW = np.arange(5.0)
 
 
 class Captor:
-    row = ROW
-
     def method(self, x, k=ROW):
         return x * k
 

@@ -117,6 +117,11 @@ def is_masked(value: Any) -> "TypeGuard[np.ma.MaskedArray[Any, Any]]":
     return isinstance(value, np.ndarray) and type(value) is not np.ndarray and isinstance(value, np.ma.MaskedArray)
 
 
+def fits(part: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether an array of one shape broadcasts to the other."""
+    return len(part) <= len(whole) and all(n in (1, m) for n, m in zip(reversed(part), reversed(whole), strict=False))
+
+
 def numeric(value: Any, what: str = "f") -> NDArray[Any]:
     """The value as a numeric array, nan where it is masked, or a TypeError that says what came."""
     try:

@@ -112,6 +112,15 @@ def names_in(code: CodeType) -> Iterator[str]:
             yield from names_in(constant)
 
 
+def variables_of(f: FunctionType) -> dict[str, Any]:
+    """What a function takes from the one around it, by name."""
+    found = {}
+    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or ()):
+        with suppress(ValueError):  # it is empty
+            found[name] = cell.cell_contents
+    return found
+
+
 def left_alone(module: str | None) -> bool:
     """Whether what comes from this module is run as it is."""
     return (module or "").split(".")[0] in _LEFT_ALONE

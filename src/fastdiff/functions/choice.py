@@ -50,8 +50,7 @@ class Choice:
         automatic: bool,
     ) -> None:
         self.f, self.args, self.engine, self.threads = f, tuple(args), engine, threads
-        self.arguments, self.automatic = arguments, automatic
-        self.nodes = arguments * (AUTOMATIC if automatic else GIVEN)
+        self.automatic, self.nodes = automatic, arguments * (AUTOMATIC if automatic else GIVEN)
         self.native = engine in ("auto", "native") and is_native(f)
         if engine == "native" and not self.native:
             raise ValueError(f"engine='native' cannot run this function: {type(f).__name__} is no C function")
@@ -84,10 +83,12 @@ class Choice:
 
             return of_elements(self.f, self.args, xs, shape)
 
-        if self.automatic and captures(self.f, self.args, shape):
-            self.nodes = self.arguments * ALL_TOGETHER
-        if not size or not self.may_replay(size, 1, True):
+        if not size:
             return None
+        if not self.may_replay(size, 1, True):
+            more = ALL_TOGETHER // AUTOMATIC if self.automatic else 1
+            if not (self.may_replay(size, more, True) and captures(self.f, self.args, shape)):
+                return None
         return self._native(len(xs), xs[0], size * self.nodes) if self.native else self._recorded(record)
 
     def of_points(

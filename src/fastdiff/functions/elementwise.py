@@ -1,7 +1,6 @@
 """A Python function of numbers that works elementwise on arrays, of one or several arguments that broadcast together."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from types import FunctionType
 from typing import Any
 
@@ -10,7 +9,7 @@ from numpy import float64, intp
 from numpy.typing import NDArray
 
 from ..kernels import backend
-from .base import Function, Lanes, Sampled, numeric
+from .base import Function, Lanes, Sampled, fits, numeric
 
 _CHECKS = 8  # known values that ride along when f is first called with part of the elements
 _SLACK = 32.0  # roundoffs by which these may differ: NumPy may take another code path for another length
@@ -183,13 +182,9 @@ def captures(f: Callable[..., Any], args: Sequence[Any], shape: tuple[int, ...])
     held = list(args)
     function = getattr(f, "__func__", f)
     if isinstance(function, FunctionType):
-        for cell in function.__closure__ or ():
-            with suppress(ValueError):  # it is empty
-                held.append(cell.cell_contents)
+        from .borrowing import variables_of
+
+        held += variables_of(function).values()
         held += [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
         held += function.__defaults__ or ()
-    return any(isinstance(a, np.ndarray) and a.size > 1 and _broadcast(a.shape, shape) for a in held)
-
-
-def _broadcast(part: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    return len(part) <= len(whole) and all(n in (1, m) for n, m in zip(reversed(part), reversed(whole), strict=False))
+    return any(isinstance(a, np.ndarray) and a.size > 1 and fits(a.shape, shape) for a in held)

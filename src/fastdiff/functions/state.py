@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from .borrowing import GENERATORS, left_alone, names_in
+from .borrowing import GENERATORS, left_alone, names_in, variables_of
 from .tracing import DRAWS, Untraceable
 
 _OBJECTS, _EACH, _ITEMS = 1000, 1000, 10_000  # that are looked at: in all, in one container, and in all containers
@@ -168,17 +168,10 @@ class _Variables(_OneByOne):
     def __init__(self, f: FunctionType) -> None:
         cells: dict[str, CellType] = dict(zip(f.__code__.co_freevars, f.__closure__ or ()))
 
-        def read() -> dict[str, Any]:
-            found = {}
-            for name, cell in cells.items():
-                with suppress(ValueError):  # it is empty
-                    found[name] = cell.cell_contents
-            return found
-
         def put(name: str, value: Any) -> None:
             cells[name].cell_contents = value
 
-        super().__init__(read, put, lambda name: cells[name].__delattr__("cell_contents"))
+        super().__init__(partial(variables_of, f), put, lambda name: cells[name].__delattr__("cell_contents"))
 
 
 class _Sequence(_Place):

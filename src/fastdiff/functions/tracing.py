@@ -17,6 +17,7 @@ import numpy as np
 from numpy import float64, int64
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
+from .base import fits
 from .borrowing import Borrower
 from .program import Input, Loop, Program, Rows, Step
 
@@ -552,11 +553,7 @@ def _captured(recorder: Recorder, value: Any, array: NDArray[Any]) -> Rows:
     found = recorder.captured.get(id(value))
     if found is not None:
         return found[1]
-    try:
-        fits = np.broadcast_shapes(array.shape, recorder.lane_shape) == recorder.lane_shape
-    except ValueError:
-        fits = False
-    if not fits:
+    if not fits(array.shape, recorder.lane_shape):
         raise Untraceable(f"an array of shape {array.shape} meets the argument, whose shape is {recorder.lane_shape}")
     rows = recorder.new(1, False).reshape(())
     recorder.inputs.append(Input(f"captured{len(recorder.captured)}", rows, np.array(array, float64)))

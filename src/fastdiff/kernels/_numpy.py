@@ -503,15 +503,11 @@ def _control(
     rough = spectrum.bad | crossed
     corner, alarm = np.zeros(k.shape, bool), np.zeros(k.shape, bool)
     if base:
-        fell = s[_PREV_K] - k
         stagnant = (s[_PREV_K] < np.inf) & (fell >= 2.0) & (error >= 0.25 * s[_PREV_ERROR]) & (excess > tolerance)
         stagnant &= ~suspicious
         rough = rough | stagnant
         # Samples that shrink exactly like h, twice, are those of a corner, unless a smaller step has settled beside it.
-        top = np.maximum(np.abs(c[last - 1] * back), np.abs(c[last] * back))
-        top_then = np.maximum(np.abs(s[_PREV_C1]), np.abs(s[_PREV_C2]))
-        alike = np.abs(_log2(top_then) - _log2(top) - np.where(stagnant, fell, 0.0)) < 0.125
-        corner = stagnant & alike & (s[_PREV_FLAGS] == _BAD) & (s[_LO] == -np.inf) & live
+        corner = stagnant & shrank & (s[_PREV_FLAGS] == _BAD) & (s[_LO] == -np.inf) & live
         # As rough as at a much larger step, and not alike: noise, unless a smaller step resolves it. What was crossed is
         # not rough but in its high coefficients.
         loud = np.abs(d[1])
